@@ -1,0 +1,166 @@
+import { Database } from 'bun:sqlite'
+import { closeSync, fdatasync, fsyncSync, mkdirSync, openSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite'
+import { EXIT, StartError } from '../exit.ts'
+import { inspectDatabase, inspectFile } from './inspect.ts'
+import { migrate, userVersion } from './migrations.ts'
+import { takeOwnerLock } from './owner-lock.ts'
+import * as schema from './schema.ts'
+
+export type Orm = BunSQLiteDatabase<typeof schema>
+
+/** The one open database of this process. */
+export type OpenDatabase = {
+  client: Database
+  orm: Orm
+  /** The migrations applied by this start. */
+  migrated: string[]
+  /** Resolves when all that is committed is on the disk; rejects when the disk says otherwise. */
+  sync(): Promise<void>
+  /**
+   * Copies the write-ahead log into the database once it has grown, so that it can start over.
+   * Throws when the disk fails at that; a full disk or a lock only puts it off.
+   */
+  checkpoint(): void
+  /** Folds the write-ahead log into the database and lets go of both and of the directory. */
+  close(): void
+}
+
+/** Before 3.51.3 a reset of the write-ahead log could lose a commit. */
+const SQLITE_VERSION_MIN = [3, 51, 3] as const
+
+/** How long a write waits for another program's lock on the file; it stalls all requests. */
+const BUSY_TIMEOUT_MS = 200
+
+/** Holds the hot pages of the index on random transaction ids, up to some ten million of them. */
+const CACHE_KIB = 256 * 1024
+
+/** From this many pages of 4 KiB on, the write-ahead log is copied into the database. */
+const CHECKPOINT_PAGES = 4000
+
+/** What a burst may make of the write-ahead log is given back to the file system beyond this. */
+const WAL_BYTES_MAX = 64 * 1024 * 1024
+
+/**
+ * Opens the database of a data directory, making whatever is missing.
+ *
+ * @throws StartError with exit code 3 (in use), 4 (newer, foreign or damaged) or 1 (any other fault)
+ */
+export function openDatabase(dataDir: string): OpenDatabase {
+  const directory = resolve(dataDir)
+  const path = join(directory, 'txhook.db')
+  makeDirectory(directory)
+  const lock = takeOwnerLock(directory)
+  try {
+    inspectFile(path)
+    const client = new Database(path, { create: true, readwrite: true, strict: true })
+    // A refused one isn't closed: to close it would fold its write-ahead log into it.
+    client.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`)
+    inspectDatabase(path, client)
+    refuseOldSqlite(client)
+    configure(client)
+    const migrated = migrate(client, directory)
+    // The file itself now says whose it is and how old, whatever becomes of its log.
+    if (migrated.length > 0) client.run('PRAGMA wal_checkpoint(TRUNCATE)')
+    // A database that takes no writes is found out now. And only now there surely is a log.
+    writeProbe(client)
+    syncDirectory(directory)
+    const log = openSync(`${path}-wal`, 'r+')
+    return {
+      client,
+      orm: drizzle(client, { schema }),
+      migrated,
+      sync: () => sync(log),
+      checkpoint: () => checkpoint(client),
+      close() {
+        client.run('PRAGMA wal_checkpoint(TRUNCATE)')
+        closeSync(log)
+        client.close(true)
+        lock.release()
+      },
+    }
+  } catch (error) {
+    lock.release()
+    if (error instanceof StartError) throw error
+    const message = `The database ${path} can't be opened: ${(error as Error).message}.`
+    throw new StartError(EXIT.fault, message, { cause: error })
+  }
+}
+
+function configure(client: Database): void {
+  const { journal_mode } = client.query('PRAGMA journal_mode = WAL').get() as {
+    journal_mode: string
+  }
+  if (journal_mode !== 'wal') {
+    throw new Error(`its file system has no write-ahead log (journal mode ${journal_mode})`)
+  }
+  // NORMAL leaves the sync of a commit to us (`sync`), off this thread and before any answer. The
+  // syncs that a checkpoint needs are still SQLite's.
+  client.run('PRAGMA synchronous = NORMAL')
+  client.run('PRAGMA foreign_keys = ON')
+  client.run(`PRAGMA cache_size = -${CACHE_KIB}`)
+  // SQLite's own checkpoints ignore their errors, even a failed sync: `checkpoint` doesn't.
+  client.run('PRAGMA wal_autocheckpoint = 0')
+  client.run(`PRAGMA journal_size_limit = ${WAL_BYTES_MAX}`)
+  client.run('PRAGMA temp_store = MEMORY')
+}
+
+/** Sends a page to the disk without changing anything: the number is written as it is. */
+export function writeProbe(client: Database): void {
+  client.run(`PRAGMA user_version = ${userVersion(client)}`)
+}
+
+function refuseOldSqlite(client: Database): void {
+  const { version } = client.query('SELECT sqlite_version() AS version').get() as {
+    version: string
+  }
+  const parts = version.split('.').map(Number)
+  for (const [index, least] of SQLITE_VERSION_MIN.entries()) {
+    const part = parts[index] ?? 0
+    if (part > least) return
+    if (part < least) {
+      throw new Error(`SQLite ${version} is older than ${SQLITE_VERSION_MIN.join('.')}`)
+    }
+  }
+}
+
+function checkpoint(client: Database): void {
+  const { log } = client.query('PRAGMA wal_checkpoint(NOOP)').get() as { log: number }
+  if (log < CHECKPOINT_PAGES) return
+  try {
+    client.query('PRAGMA wal_checkpoint(PASSIVE)').get()
+  } catch (error) {
+    const code = (error as { code?: unknown }).code
+    if (code !== 'SQLITE_FULL' && code !== 'SQLITE_BUSY') throw error
+  }
+}
+
+function sync(file: number): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  fdatasync(file, (error) => (error ? reject(error) : resolve()))
+  return promise
+}
+
+function makeDirectory(directory: string): void {
+  try {
+    const first = mkdirSync(directory, { recursive: true })
+    if (first === undefined) return
+    // A directory that a power cut takes away would take the transactions in it along.
+    for (let made = directory; ; made = dirname(made)) {
+      syncDirectory(dirname(made))
+      if (made === first) return
+    }
+  } catch (error) {
+    const message = `The data directory ${directory} can't be made: ${(error as Error).message}.`
+    throw new StartError(EXIT.fault, message, { cause: error })
+  }
+}
+
+function syncDirectory(directory: string): void {
+  // Windows can't open a directory; its file system journals the names by itself.
+  if (process.platform === 'win32') return
+  const handle = openSync(directory, 'r')
+  fsyncSync(handle)
+  closeSync(handle)
+}

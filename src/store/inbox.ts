@@ -1,0 +1,104 @@
+import { sql } from 'drizzle-orm'
+import type { Instant } from '../clock.ts'
+import {
+  type Difference,
+  differences,
+  type StoredTransaction,
+  type Transaction,
+} from '../transaction.ts'
+import type { Backlog } from './commits.ts'
+import type { Orm } from './database.ts'
+import { prepareFind } from './queries.ts'
+import { conflicts, jobs, transactions } from './schema.ts'
+
+/** What became of a webhook. */
+export type Acceptance =
+  /** New: stored, with a job that is due at once. */
+  | { kind: 'accepted'; stored: StoredTransaction }
+  /** Known: nothing is written. */
+  | { kind: 'replayed'; stored: StoredTransaction }
+  /** Known with other content: the stored one stays, and the difference is kept. */
+  | { kind: 'conflict'; differences: Difference[] }
+  /** New, and there is no room for more unfinished work: nothing is written. */
+  | { kind: 'backlog_full' }
+
+/** The inbox: what a webhook does to the tables. `accept` runs inside a commit. */
+export type Inbox = { accept(received: Transaction, now: Instant): Acceptance }
+
+/** @param backlogMax unfinished transactions beyond which no new one is taken */
+export function createInbox(orm: Orm, backlog: Backlog, backlogMax: number): Inbox {
+  const find = prepareFind(orm)
+  const { insertTransaction, insertJob, insertConflict } = prepareInserts(orm)
+
+  function acceptNew(received: Transaction, now: Instant): StoredTransaction | undefined {
+    const extra = received.extra && JSON.stringify(received.extra)
+    // Answers undefined where the id is known, by the unique index and without a look before.
+    const row = insertTransaction.get({ ...received, extra, createdAt: now.wall })
+    if (row === undefined) return undefined
+    insertJob.run({ id: row.id, now: now.steady })
+    backlog.size++
+    return {
+      ...received,
+      id: row.id,
+      status: 'PENDING',
+      attempts: 0,
+      createdAt: now.wall,
+      processingStartedAt: null,
+      processedAt: null,
+      error: null,
+    }
+  }
+
+  function acceptKnown(received: Transaction, stored: StoredTransaction, now: Instant): Acceptance {
+    const found = differences(stored, received)
+    if (found.length === 0) return { kind: 'replayed', stored }
+    const values = { storedId: stored.id, receivedAt: now.wall }
+    insertConflict.run({ ...values, differences: JSON.stringify(found) })
+    return { kind: 'conflict', differences: found }
+  }
+
+  return {
+    accept(received, now) {
+      if (backlog.size < backlogMax) {
+        const stored = acceptNew(received, now)
+        if (stored) return { kind: 'accepted', stored }
+      }
+      const stored = find(received.transactionId)
+      return stored ? acceptKnown(received, stored, now) : { kind: 'backlog_full' }
+    },
+  }
+}
+
+function prepareInserts(orm: Orm) {
+  const value = sql.placeholder
+  return {
+    insertTransaction: orm
+      .insert(transactions)
+      .values({
+        transactionId: value('transactionId'),
+        sourceAccount: value('sourceAccount'),
+        destinationAccount: value('destinationAccount'),
+        amount: value('amount'),
+        currency: value('currency'),
+        extra: value('extra'),
+        status: 'PENDING',
+        attempts: 0,
+        createdAt: value('createdAt'),
+      })
+      .onConflictDoNothing({ target: transactions.transactionId })
+      .returning({ id: transactions.id })
+      .prepare(),
+    insertJob: orm
+      .insert(jobs)
+      .values({ id: value('id'), runAt: value('now'), tries: 0, changedAt: value('now') })
+      .prepare(),
+    insertConflict: orm
+      .insert(conflicts)
+      .values({
+        storedId: value('storedId'),
+        receivedAt: value('receivedAt'),
+        differences: value('differences'),
+      })
+      .prepare(),
+  }
+}

@@ -1,0 +1,144 @@
+import type { Instant } from '../clock.ts'
+import type { AttemptOutcome, StoredTransaction } from '../transaction.ts'
+import type { Backlog } from './commits.ts'
+import type { Orm } from './database.ts'
+import { type JobRow, prepareJobStatements } from './job-statements.ts'
+import { fromRow } from './queries.ts'
+
+/** A piece of due work, with its attempt open. */
+export type Job = {
+  /** The key of the transaction and of its job. */
+  id: number
+  transaction: StoredTransaction
+  /** The number of the attempt under way, from 1. */
+  attempt: number
+  /** Attempts begun since the transaction was accepted or last retried by hand, this one counted. */
+  tries: number
+  /** When the attempt began: steady time in ms. */
+  startedAt: number
+  /** The claim under which it may be settled; null: taken and settled within one commit. */
+  claim: number | null
+}
+
+/** What becomes of a job. `runAt` is steady time in ms. */
+export type Settlement = { kind: 'snooze'; runAt: number } | Ending
+
+/** A settlement that ends the attempt. */
+type Ending =
+  | { kind: 'done' }
+  | { kind: 'retry'; runAt: number; detail: string }
+  | { kind: 'fail'; detail: string }
+
+/** `superseded`: the job is no longer held under this claim, and nothing was changed. */
+export type Settled = 'settled' | 'superseded'
+
+/** The jobs: what the scheduler does to the tables. All but `nextRunAt` run inside a commit. */
+export type Jobs = {
+  /**
+   * Takes what is due, earliest first. Where no attempt is open one begins, and is written down
+   * before anybody acts on it. With a claim, nobody else is given these jobs until it is settled.
+   */
+  take(now: Instant, limit: number, claim: number | null): Job[]
+  /** Ends the attempt of a job, or puts it off, if the job is still held under its claim. */
+  settle(job: Job, settlement: Settlement, now: Instant): Settled
+  /** When the earliest unclaimed job is due (steady time in ms); undefined: there is none. */
+  nextRunAt(): number | undefined
+  /**
+   * Settles what the last process left claimed: every such attempt was cut off. The next one begins
+   * at once, unless that was the last of `triesMax`. Returns how many there were.
+   */
+  recover(now: Instant, triesMax: number): number
+}
+
+export function createJobs(orm: Orm, backlog: Backlog): Jobs {
+  const statements = prepareJobStatements(orm)
+
+  function begin(job: Job, now: Instant): Job {
+    const { id, claim, transaction } = job
+    const attempt = job.attempt + 1
+    const processingStartedAt = transaction.processingStartedAt ?? now.wall
+    statements.startTransaction.run({ id, attempt, processingStartedAt })
+    statements.insertAttempt.run({ id, attempt, startedAt: now.wall })
+    statements.openJob.run({ id, claim, now: now.steady })
+    return {
+      ...job,
+      attempt,
+      tries: job.tries + 1,
+      startedAt: now.steady,
+      transaction: { ...transaction, status: 'PROCESSING', attempts: attempt, processingStartedAt },
+    }
+  }
+
+  function end(job: Job, ending: Ending, outcome: AttemptOutcome, now: Instant): Settled {
+    const { id, attempt, claim } = job
+    const endAttempt = (detail: string | null) => {
+      statements.endAttempt.run({ id, attempt, finishedAt: now.wall, outcome, detail })
+    }
+    switch (ending.kind) {
+      case 'done':
+        if (!statements.deleteJob.get({ id, claim })) return 'superseded'
+        backlog.size--
+        statements.finishTransaction.run({ id, processedAt: now.wall })
+        endAttempt(null)
+        return 'settled'
+      case 'retry': {
+        const { runAt, detail } = ending
+        if (!statements.retryJob.get({ id, claim, runAt, now: now.steady })) return 'superseded'
+        statements.setBack.run({ id, status: 'PENDING', error: detail })
+        endAttempt(detail)
+        return 'settled'
+      }
+      case 'fail':
+        if (!statements.deleteJob.get({ id, claim })) return 'superseded'
+        backlog.size--
+        statements.setBack.run({ id, status: 'FAILED', error: ending.detail })
+        endAttempt(ending.detail)
+        return 'settled'
+      default:
+        return ending satisfies never
+    }
+  }
+
+  return {
+    take(now, limit, claim) {
+      return statements.due.all({ now: now.steady, limit }).map((row) => {
+        const job = fromJobRow(row, claim)
+        if (row.jobs.attemptStartedAt === null) return begin(job, now)
+        if (claim !== null) statements.claimJob.run({ id: job.id, claim, now: now.steady })
+        return job
+      })
+    },
+
+    settle(job, settlement, now) {
+      if (settlement.kind !== 'snooze') return end(job, settlement, settlement.kind, now)
+      const { id, claim } = job
+      const values = { id, claim, runAt: settlement.runAt, now: now.steady }
+      return statements.snoozeJob.get(values) ? 'settled' : 'superseded'
+    },
+
+    nextRunAt() {
+      return statements.earliest.get()?.runAt
+    },
+
+    recover(now, triesMax) {
+      const orphans = statements.claimed.all()
+      for (const row of orphans) {
+        const job = fromJobRow(row, row.jobs.claim)
+        const detail = 'txhook ended in the middle of the attempt'
+        const ending: Ending =
+          job.tries < triesMax
+            ? { kind: 'retry', runAt: now.steady, detail }
+            : { kind: 'fail', detail }
+        end(job, ending, 'interrupted', now)
+      }
+      return orphans.length
+    },
+  }
+}
+
+function fromJobRow(row: JobRow, claim: number | null): Job {
+  const { id, tries, attemptStartedAt } = row.jobs
+  const transaction = fromRow(row.transactions)
+  const startedAt = attemptStartedAt ?? 0
+  return { id, transaction, attempt: transaction.attempts, tries, startedAt, claim }
+}

@@ -1,0 +1,67 @@
+import type { Clock } from '../clock.ts'
+import type { StoredTransaction, Transaction } from '../transaction.ts'
+import { type Backlog, CommitQueue } from './commits.ts'
+import { type OpenDatabase, openDatabase, writeProbe } from './database.ts'
+import { type Acceptance, createInbox } from './inbox.ts'
+import { createJobs, type Jobs } from './jobs.ts'
+import { prepareFind, unfinished } from './queries.ts'
+
+export type StoreDeps = {
+  /** Made if it is missing. */
+  dataDir: string
+  clock: Clock
+  /** Unfinished transactions beyond which no new one is taken. */
+  backlogMax: number
+  /** Called once when the disk failed: the process must end, see CommitQueue. */
+  onFatal(error: unknown): void
+}
+
+/** Everything that outlives the process. */
+export type Store = {
+  /** Stores a webhook's transaction; resolves when it is on the disk. */
+  accept(transaction: Transaction): Promise<Acceptance>
+  /** The transaction of this `transaction_id`, as it is on the disk. */
+  find(transactionId: string): Promise<StoredTransaction | undefined>
+  /** For the scheduler; what changes them goes through `commit`. */
+  jobs: Jobs
+  /** Runs the work in the next transaction; resolves when that is on the disk. */
+  commit<T>(work: () => T): Promise<T>
+  /** Resolves when a write has reached the disk, and rejects when the storage takes none. */
+  probe(): Promise<void>
+  /** The migrations that this start applied. */
+  migrated: readonly string[]
+  /** Finishes what was begun, folds the log into the database, lets go of the directory. */
+  close(): Promise<void>
+  /** The database itself, for tests that look behind the store. */
+  database: OpenDatabase
+}
+
+/**
+ * Opens the store and sets the clock no earlier than the newest time in it.
+ *
+ * @throws StartError where the data directory or the database can't be used
+ */
+export function openStore({ dataDir, clock, backlogMax, onFatal }: StoreDeps): Store {
+  const database = openDatabase(dataDir)
+  const { client, orm, migrated } = database
+  const { count, newestTime } = unfinished(orm)
+  clock.advanceTo(newestTime)
+
+  const backlog: Backlog = { size: count }
+  const commits = new CommitQueue({ ...database, backlog, onFatal })
+  const inbox = createInbox(orm, backlog, backlogMax)
+  const find = prepareFind(orm)
+  return {
+    accept: (transaction) => commits.submit(() => inbox.accept(transaction, clock.now())),
+    find: (transactionId) => commits.read(() => find(transactionId)),
+    jobs: createJobs(orm, backlog),
+    commit: (work) => commits.submit(work),
+    probe: () => commits.submit(() => writeProbe(client)),
+    migrated,
+    async close() {
+      await commits.close()
+      database.close()
+    },
+    database,
+  }
+}
