@@ -1,0 +1,15 @@
+import type { Processor } from '../scheduler/outcome.ts'
+
+/**
+ * The default processor: an external call that takes `delayMs` and succeeds. The wait is the time
+ * of its job and nothing else, so a million of them cost no timer and survive any restart.
+ */
+export function simulatedProcessor(delayMs: number): Processor {
+  return {
+    kind: 'pure',
+    process({ startedAt, now }) {
+      const until = startedAt + delayMs
+      return now >= until ? { kind: 'done' } : { kind: 'snooze', until }
+    },
+  }
+}

@@ -1,0 +1,196 @@
+import type { Clock } from '../clock.ts'
+import type { Log } from '../log.ts'
+import { StorageUnavailable } from '../store/commits.ts'
+import type { Job, Jobs, Settlement } from '../store/jobs.ts'
+import { backoffMs } from './backoff.ts'
+import type { Outcome, Processor, Work } from './outcome.ts'
+
+export type SchedulerDeps = {
+  jobs: Jobs
+  /** Runs a work in the next transaction; resolves when that is on the disk. */
+  commit<T>(work: () => T): Promise<T>
+  processor: Processor
+  clock: Clock
+  log: Log
+  /** From 0 to 1, less than 1: the jitter of retries. */
+  random(): number
+  /** Attempts that a transaction gets before it is FAILED. */
+  triesMax?: number
+  /** Calls under way at once. A pure processor makes none and isn't bounded. */
+  concurrency?: number
+}
+
+/** Jobs that one commit takes: the share of the event loop that webhooks wait for. */
+const TAKE_MAX = 200
+
+/** How long to wait before a storage that refused is asked again. */
+const REFUSED_WAIT_MS = 1_000
+
+/**
+ * The one loop: it takes what is due, has it processed, settles the outcomes, and sleeps until the
+ * earliest job is due or somebody wakes it. With nothing to do it does nothing at all.
+ */
+export class Scheduler {
+  readonly #deps: Required<SchedulerDeps>
+  readonly #abort = new AbortController()
+  readonly #calls = new Set<Promise<void>>()
+  #loop: Promise<void> | undefined
+  #state: 'idle' | 'running' | 'stopped' | 'broken' = 'idle'
+  /** Ends the loop's sleep, or its next one where it isn't asleep. */
+  #wake = Promise.withResolvers<void>()
+  #claims = 0
+
+  constructor(deps: SchedulerDeps) {
+    this.#deps = { triesMax: 8, concurrency: 64, ...deps }
+  }
+
+  /** False where due jobs no longer get processed. */
+  get alive(): boolean {
+    return this.#state === 'running'
+  }
+
+  /** Frees what the last process left claimed, then begins the loop. */
+  async start(): Promise<void> {
+    if (this.#state !== 'idle') return
+    const { jobs, commit, clock, triesMax, log } = this.#deps
+    const orphans = await commit(() => jobs.recover(clock.now(), triesMax))
+    if (orphans > 0) log.warn('attempts were cut off by the end of the last process', { orphans })
+    this.#state = 'running'
+    this.#loop = this.#run()
+  }
+
+  /** There may be something due: look at once. */
+  wake(): void {
+    this.#wake.resolve()
+  }
+
+  /** Takes nothing more, asks the calls under way to give up, and resolves when all have ended. */
+  async stop(): Promise<void> {
+    if (this.#state === 'running') this.#state = 'stopped'
+    this.#abort.abort()
+    this.wake()
+    await this.#loop
+    await Promise.all(this.#calls)
+  }
+
+  /**
+   * Does what is due now, as much as one commit takes.
+   *
+   * @returns when to look again, in ms from now; undefined: when woken
+   */
+  async runOnce(): Promise<number | undefined> {
+    const { jobs, clock, processor, concurrency } = this.#deps
+    const free = processor.kind === 'call' ? concurrency - this.#calls.size : TAKE_MAX
+    const runAt = jobs.nextRunAt()
+    if (free <= 0 || runAt === undefined) return undefined
+    const delay = runAt - clock.now().steady
+    if (delay > 0) return delay
+    if (processor.kind === 'pure') await this.#compute(processor, free)
+    else await this.#call(processor, Math.min(free, TAKE_MAX))
+    return 0
+  }
+
+  async #run(): Promise<void> {
+    while (this.#state === 'running') {
+      this.#wake = Promise.withResolvers()
+      const delay = await this.runOnce().catch((error) => this.#refused(error))
+      if (delay !== 0) await this.#sleep(delay)
+    }
+  }
+
+  async #sleep(delay: number | undefined): Promise<void> {
+    const cancel =
+      delay === undefined ? undefined : this.#deps.clock.after(delay, this.#wake.resolve)
+    await this.#wake.promise
+    cancel?.()
+  }
+
+  #refused(error: unknown): number | undefined {
+    if (error instanceof StorageUnavailable && error.reason !== 'failed') {
+      this.#deps.log.error('the storage takes no writes', { reason: error.reason })
+      return REFUSED_WAIT_MS
+    }
+    this.#state = 'broken'
+    this.#deps.log.error('the scheduler stopped', { error })
+    return undefined
+  }
+
+  /** Takes jobs and settles them in one commit: nothing happens in between that could be lost. */
+  async #compute(processor: Extract<Processor, { kind: 'pure' }>, limit: number): Promise<void> {
+    const { jobs, commit, clock } = this.#deps
+    await commit(() => {
+      const now = clock.now()
+      for (const job of jobs.take(now, limit, null)) {
+        let outcome: Outcome
+        try {
+          outcome = processor.process(this.#work(job))
+        } catch (error) {
+          outcome = thrown(error)
+        }
+        jobs.settle(job, this.#settlement(job, outcome), now)
+      }
+    })
+  }
+
+  /** Takes jobs under a new claim and, when their attempts are on the disk, calls for each. */
+  async #call(processor: Extract<Processor, { kind: 'call' }>, limit: number): Promise<void> {
+    const { jobs, commit, clock } = this.#deps
+    const claim = ++this.#claims
+    for (const job of await commit(() => jobs.take(clock.now(), limit, claim))) {
+      const call = this.#callFor(job, processor).finally(() => {
+        this.#calls.delete(call)
+        this.wake()
+      })
+      this.#calls.add(call)
+    }
+  }
+
+  async #callFor(job: Job, processor: Extract<Processor, { kind: 'call' }>): Promise<void> {
+    const { jobs, commit, clock, log } = this.#deps
+    const outcome = await processor.process(this.#work(job)).catch(thrown)
+    for (;;) {
+      try {
+        const settlement = this.#settlement(job, outcome)
+        const settled = await commit(() => jobs.settle(job, settlement, clock.now()))
+        if (settled === 'superseded') log.warn('a late outcome changed nothing', { outcome })
+        return
+      } catch (error) {
+        // What can't be recorded stays claimed: the next process counts it as interrupted.
+        const wait = this.#state === 'running' ? this.#refused(error) : undefined
+        if (wait === undefined) return
+        const { promise, resolve } = Promise.withResolvers<void>()
+        clock.after(wait, resolve)
+        await promise
+      }
+    }
+  }
+
+  #work({ transaction, attempt, startedAt }: Job): Work {
+    const now = this.#deps.clock.now().steady
+    return { transaction, attempt, startedAt, now, signal: this.#abort.signal }
+  }
+
+  /** What the store is to make of an outcome: when to try again, and when to give up. */
+  #settlement(job: Job, outcome: Outcome): Settlement {
+    const { triesMax, clock, random } = this.#deps
+    switch (outcome.kind) {
+      case 'done':
+      case 'fail':
+        return outcome
+      case 'snooze':
+        return { kind: 'snooze', runAt: outcome.until }
+      case 'retry': {
+        const { detail } = outcome
+        if (job.tries >= triesMax) return { kind: 'fail', detail }
+        const runAt = clock.now().steady + backoffMs(job.tries, random())
+        return { kind: 'retry', runAt, detail }
+      }
+      default:
+        return outcome satisfies never
+    }
+  }
+}
+
+function thrown(error: unknown): Outcome {
+  return { kind: 'retry', detail: error instanceof Error ? error.message : String(error) }
+}
