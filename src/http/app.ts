@@ -1,0 +1,97 @@
+import { Elysia } from 'elysia'
+import type { Log } from '../log.ts'
+import { StorageUnavailable } from '../store/commits.ts'
+import { docs } from './docs.ts'
+import { type HealthDeps, health } from './health.ts'
+import { components } from './openapi.ts'
+import { newRequestId, Problem, problemResponse, REQUEST_ID, RETRY_AFTER } from './problem.ts'
+import { type TransactionsDeps, transactions } from './transactions.ts'
+import { type WebhooksDeps, webhooks } from './webhooks.ts'
+
+export type AppDeps = HealthDeps & TransactionsDeps & WebhooksDeps & { log: Log; version: string }
+
+/** The whole of the HTTP side: a function from request to response. It never listens. */
+export type App = { fetch(request: Request): Promise<Response> }
+
+export function createApp(deps: AppDeps): App {
+  const { log, version } = deps
+  const documentation = {
+    info: { title: 'txhook', version, description: 'Transaction webhooks, taken and processed.' },
+    components,
+  }
+  const app = new Elysia({ strictPath: true })
+    // Before every route, so that it has the errors of all of them.
+    .onError(({ code, error, request }) => {
+      const problem = code === 'NOT_FOUND' ? noRoute(request) : problemOf(error)
+      const response = problemResponse(problem)
+      if (problem.code === 'internal_error') {
+        log.error('a request failed', { request_id: response.headers.get(REQUEST_ID), error })
+      }
+      return response
+    })
+    .use(health(deps))
+    .use(webhooks(deps))
+    .use(transactions(deps))
+    .use(docs(documentation))
+
+  function noRoute(request: Request): Problem {
+    const methods = methodsOf(app.routes, new URL(request.url).pathname)
+    if (methods.length === 0) return new Problem('not_found', 'There is nothing at this path.')
+    const allow = methods.join(', ')
+    const detail = `This path takes ${allow}.`
+    return new Problem('method_not_allowed', detail, { headers: { allow } })
+  }
+
+  return {
+    async fetch(request) {
+      const response = await app.fetch(withHost(request))
+      if (!response.headers.has(REQUEST_ID)) response.headers.set(REQUEST_ID, newRequestId())
+      return response
+    },
+  }
+}
+
+/** A request without a Host header (HTTP/1.0, as health checks send it) has but a path for a URL. */
+function withHost(request: Request): Request {
+  if (request.url.startsWith('http')) return request
+  return new Request(new URL(request.url, 'http://localhost').href, request)
+}
+
+/** The methods that a path has a route for; none: nobody knows the path. */
+function methodsOf(
+  routes: readonly { method: string; path: string }[],
+  pathname: string,
+): string[] {
+  const segments = pathname.split('/')
+  const methods = new Set<string>()
+  for (const route of routes) {
+    const parts = route.path.split('/')
+    const matches =
+      parts.length === segments.length &&
+      parts.every((part, i) => (part.startsWith(':') ? segments[i] !== '' : part === segments[i]))
+    if (!matches) continue
+    methods.add(route.method)
+    if (route.method === 'GET') methods.add('HEAD')
+  }
+  return [...methods].sort()
+}
+
+/** What a sender is told of an error. Of those that aren't meant for senders: nothing. */
+function problemOf(error: unknown): Problem {
+  if (error instanceof Problem) return error
+  if (error instanceof StorageUnavailable) {
+    const options = { headers: RETRY_AFTER }
+    switch (error.reason) {
+      case 'full':
+        return new Problem('storage_full', 'The storage has no room.', options)
+      case 'closed':
+        return new Problem('shutting_down', 'The service is shutting down.', options)
+      case 'busy':
+      case 'failed':
+        return new Problem('storage_unavailable', 'The storage takes no writes now.', options)
+      default:
+        return error.reason satisfies never
+    }
+  }
+  return new Problem('internal_error', 'The service has a fault.')
+}

@@ -1,0 +1,63 @@
+import { Elysia } from 'elysia'
+import { type Clock, isoTime } from '../clock.ts'
+import { describeProblems } from './openapi.ts'
+import { Problem, RETRY_AFTER } from './problem.ts'
+
+/** What the service needs in order to do its work, each found in order (`ok`) or not. */
+export type Health = { ok: boolean; checks: Readonly<Record<string, string>> }
+
+export type HealthDeps = {
+  clock: Clock
+  /** Looks now: the storage is asked to take a write. */
+  health(): Promise<Health>
+}
+
+/** For load balancers, orchestrators and people. */
+export function health({ clock, health }: HealthDeps) {
+  const noStore = { headers: { 'cache-control': 'no-store' } }
+  return new Elysia({ name: 'health', detail: { tags: ['Health'] } })
+    .get(
+      '/',
+      async () => {
+        const { ok } = await health()
+        const body = {
+          status: ok ? 'HEALTHY' : 'UNHEALTHY',
+          current_time: isoTime(clock.now().wall),
+        }
+        return Response.json(body, { ...noStore, status: ok ? 200 : 503 })
+      },
+      {
+        detail: {
+          summary: 'Can the service do its work?',
+          responses: {
+            200: { description: 'It can: `status` is `HEALTHY`' },
+            503: { description: 'It can not: `status` is `UNHEALTHY`' },
+          },
+        },
+      },
+    )
+    .get('/livez', () => Response.json({ status: 'LIVE' }, noStore), {
+      detail: {
+        summary: 'Is the process alive?',
+        responses: { 200: { description: 'It is' } },
+      },
+    })
+    .get(
+      '/readyz',
+      async () => {
+        const { ok, checks } = await health()
+        if (ok) return Response.json({ status: 'READY', checks }, noStore)
+        const faulty = Object.entries(checks).filter(([, state]) => state !== 'ok')
+        throw new Problem('not_ready', 'The service takes no transactions now.', {
+          headers: RETRY_AFTER,
+          errors: faulty.map(([path, message]) => ({ path, code: 'not_ready', message })),
+        })
+      },
+      {
+        detail: {
+          summary: 'Does the service take transactions now?',
+          responses: { 200: { description: 'It does' }, ...describeProblems('not_ready') },
+        },
+      },
+    )
+}

@@ -1,0 +1,74 @@
+/**
+ * Webhook signatures as Standard Webhooks has them (https://www.standardwebhooks.com, the symmetric
+ * scheme v1): HMAC-SHA256 over `id.timestamp.body`, with the body as it came in.
+ */
+
+import { createHmac, timingSafeEqual } from 'node:crypto'
+
+const PREFIX = 'whsec_'
+/** The specification's bounds for a secret. */
+const SECRET_BYTES_MIN = 24
+const SECRET_BYTES_MAX = 64
+/** How far a timestamp may be off, either way: longer, and old webhooks could be sent again. */
+const TOLERANCE_S = 300
+/** A sender that rotates its secrets lists a signature for each; more than these is no sender. */
+const SIGNATURES_MAX = 32
+
+/** The key in a `whsec_…` secret; undefined where it isn't one. */
+export function parseSecret(text: string): Uint8Array | undefined {
+  const encoded = text.slice(PREFIX.length)
+  if (!text.startsWith(PREFIX) || !/^[A-Za-z0-9+/]+={0,2}$/.test(encoded)) return undefined
+  const key = Buffer.from(encoded, 'base64')
+  return key.length >= SECRET_BYTES_MIN && key.length <= SECRET_BYTES_MAX ? key : undefined
+}
+
+/**
+ * Says why a webhook doesn't count as signed, or undefined where it does.
+ *
+ * @param body the bytes as received
+ * @param keys any of them may have signed
+ * @param now wall time in ms
+ */
+export function signatureFault(
+  headers: Headers,
+  body: Uint8Array,
+  keys: readonly Uint8Array[],
+  now: number,
+): string | undefined {
+  const names = headerNames(headers)
+  const values: string[] = []
+  for (const name of names) {
+    const value = headers.get(name)
+    if (value === null || value === '') return `The header ${name} is missing.`
+    // Doubled headers arrive as one, joined by a comma; none of the three may have one.
+    if (value.includes(', ')) return `The header ${name} came more than once.`
+    values.push(value)
+  }
+  const [id, timestamp, signatures] = values as [string, string, string]
+  const [, timestampName, signatureName] = names
+
+  if (!/^[0-9]{1,12}$/.test(timestamp)) return `The header ${timestampName} is not in unix seconds.`
+  const age = Math.floor(now / 1000) - Number(timestamp)
+  if (age > TOLERANCE_S) return `The header ${timestampName} is ${age} s old.`
+  if (-age > TOLERANCE_S) return `The header ${timestampName} is ${-age} s ahead.`
+
+  const candidates = signatures.split(' ').slice(0, SIGNATURES_MAX)
+  for (const key of keys) {
+    const hmac = createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body)
+    const expected = Buffer.from(`v1,${hmac.digest('base64')}`)
+    if (candidates.some((candidate) => equal(Buffer.from(candidate), expected))) return undefined
+  }
+  return `No signature in ${signatureName} matches.`
+}
+
+/** `svix-*` names count where no `webhook-*` one is sent. */
+function headerNames(headers: Headers): [string, string, string] {
+  const standard = ['webhook-id', 'webhook-timestamp', 'webhook-signature'] as const
+  const prefix = standard.some((name) => headers.has(name)) ? 'webhook' : 'svix'
+  return [`${prefix}-id`, `${prefix}-timestamp`, `${prefix}-signature`]
+}
+
+/** In a time that doesn't depend on where they differ. */
+function equal(candidate: Buffer, expected: Buffer): boolean {
+  return candidate.length === expected.length && timingSafeEqual(candidate, expected)
+}

@@ -1,0 +1,66 @@
+import { Elysia } from 'elysia'
+import { isoTime } from '../clock.ts'
+import type { Store } from '../store/store.ts'
+import { FIELDS, fieldValue, type StoredTransaction } from '../transaction.ts'
+import { describeProblems, TRANSACTION } from './openapi.ts'
+import { Problem } from './problem.ts'
+
+export type TransactionsDeps = { store: Pick<Store, 'find'> }
+
+/** The transactions, for whoever wants to know how far they are. */
+export function transactions({ store }: TransactionsDeps) {
+  return new Elysia({ name: 'transactions' }).get(
+    '/v1/transactions/:transaction_id',
+    async ({ params }) => {
+      const stored = await store.find(decodedId(params.transaction_id))
+      if (stored) return transactionResponse(200, stored)
+      throw new Problem('transaction_not_found', 'There is no transaction of this transaction_id.')
+    },
+    {
+      detail: {
+        summary: 'A transaction as it now is',
+        tags: ['Transactions'],
+        responses: {
+          200: { description: 'The transaction', content: TRANSACTION },
+          ...describeProblems('invalid_path', 'transaction_not_found', 'storage_unavailable'),
+        },
+      },
+    },
+  )
+}
+
+/** Elysia hands on an id that doesn't decode as null, whatever its types say. */
+function decodedId(id: string | null): string {
+  if (id !== null) return id
+  throw new Problem('invalid_path', 'The transaction_id in the path is not percent-encoded UTF-8.')
+}
+
+/** The answer that shows a transaction. */
+export function transactionResponse(
+  status: number,
+  stored: StoredTransaction,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  return Response.json(transactionJson(stored), {
+    status,
+    headers: { 'cache-control': 'no-store', ...headers },
+  })
+}
+
+/** A transaction as every answer shows it: the amount in major units, times in ISO 8601. */
+export function transactionJson(stored: StoredTransaction): Record<string, unknown> {
+  return {
+    ...Object.fromEntries(FIELDS.map((field) => [field, fieldValue(stored, field)])),
+    status: stored.status,
+    attempts: stored.attempts,
+    created_at: isoTime(stored.createdAt),
+    processing_started_at: timeOrNull(stored.processingStartedAt),
+    processed_at: timeOrNull(stored.processedAt),
+    error: stored.error,
+    extra: stored.extra ?? {},
+  }
+}
+
+function timeOrNull(time: number | null): string | null {
+  return time === null ? null : isoTime(time)
+}

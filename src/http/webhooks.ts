@@ -1,0 +1,108 @@
+import { Elysia } from 'elysia'
+import type { Clock } from '../clock.ts'
+import type { Config } from '../config.ts'
+import type { Acceptance } from '../store/inbox.ts'
+import type { Store } from '../store/store.ts'
+import { parseTransaction, type Transaction } from '../transaction.ts'
+import { readBody, requireJson } from './body.ts'
+import { parseStrictJson } from './json.ts'
+import { describeProblems, TRANSACTION, WEBHOOK } from './openapi.ts'
+import { Problem, RETRY_AFTER } from './problem.ts'
+import { signatureFault } from './signature.ts'
+import { transactionResponse } from './transactions.ts'
+
+export type WebhooksDeps = {
+  store: Pick<Store, 'accept'>
+  clock: Clock
+  config: Pick<Config, 'maxBodyBytes' | 'webhookSecrets'>
+  /** Called when there is a new job. */
+  onAccepted(): void
+}
+
+/** Where senders post their transactions. */
+export function webhooks(deps: WebhooksDeps) {
+  const detail = {
+    summary: 'Take a transaction',
+    tags: ['Webhooks'],
+    requestBody: { required: true, content: WEBHOOK },
+    responses: {
+      202: {
+        description:
+          'The transaction is on disk and will be processed. A transaction that was posted before ' +
+          'is answered as it now is, with `Idempotent-Replayed: true`.',
+        content: TRANSACTION,
+      },
+      ...describeProblems(
+        'invalid_json',
+        'invalid_signature',
+        'transaction_conflict',
+        'body_too_large',
+        'unsupported_media_type',
+        'invalid_transaction',
+        'backlog_full',
+        'storage_full',
+        'storage_unavailable',
+        'shutting_down',
+      ),
+    },
+  }
+  // `parse: 'none'` leaves the body to us, as bytes; Elysia would parse it first.
+  const hook = { parse: 'none', detail } as const
+  return new Elysia({ name: 'webhooks' })
+    .post('/v1/webhooks/transactions', ({ request }) => take(request, deps), hook)
+    .post('/webhook', ({ request }) => take(request, deps), hook)
+}
+
+async function take(request: Request, deps: WebhooksDeps): Promise<Response> {
+  const received = await readTransaction(request, deps)
+  const acceptance = await deps.store.accept(received)
+  if (acceptance.kind === 'accepted') deps.onAccepted()
+  return answer(acceptance, received)
+}
+
+/** The checks, in the order of the contract: type, size, signature, JSON, fields. */
+async function readTransaction(
+  request: Request,
+  { config, clock }: WebhooksDeps,
+): Promise<Transaction> {
+  requireJson(request.headers)
+  const body = await readBody(request, config.maxBodyBytes)
+  if (config.webhookSecrets.length > 0) {
+    const now = clock.now().wall
+    const fault = signatureFault(request.headers, body, config.webhookSecrets, now)
+    if (fault !== undefined) throw new Problem('invalid_signature', fault)
+  }
+  const parsed = parseStrictJson(body, 'amount')
+  if (!parsed.ok) throw new Problem('invalid_json', parsed.message)
+  const transaction = parseTransaction(parsed.value, parsed.literal)
+  if (!Array.isArray(transaction)) return transaction
+  const detail = 'The body is not a transaction: `errors` names every fault.'
+  throw new Problem('invalid_transaction', detail, { errors: transaction })
+}
+
+function answer(acceptance: Acceptance, received: Transaction): Response {
+  const location = `/v1/transactions/${encodeURIComponent(received.transactionId)}`
+  switch (acceptance.kind) {
+    case 'accepted':
+      return transactionResponse(202, acceptance.stored, { location })
+    case 'replayed': {
+      const headers = { location, 'idempotent-replayed': 'true' }
+      return transactionResponse(202, acceptance.stored, headers)
+    }
+    case 'conflict': {
+      const detail = 'A transaction of this transaction_id is stored with other content.'
+      const errors = acceptance.differences.map(({ field }) => ({
+        path: field,
+        code: 'differs',
+        message: 'differs from the stored transaction',
+      }))
+      throw new Problem('transaction_conflict', detail, { errors, headers: { location } })
+    }
+    case 'backlog_full': {
+      const detail = 'There are too many unfinished transactions to take another one now.'
+      throw new Problem('backlog_full', detail, { headers: RETRY_AFTER })
+    }
+    default:
+      return acceptance satisfies never
+  }
+}
