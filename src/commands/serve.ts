@@ -1,0 +1,47 @@
+import { systemClock } from '../clock.ts'
+import type { Config } from '../config.ts'
+import { EXIT, StartError } from '../exit.ts'
+import type { Log } from '../log.ts'
+import { openService, type Service } from '../service.ts'
+
+export type ServeDeps = {
+  log: Log
+  /** For a person at the start: why there is none. */
+  complain(message: string): void
+  /** Resolves with the name of the first signal that asks for an end. */
+  stopSignal: Promise<string>
+  /** Ends the process on the spot. */
+  exit(code: number): never
+}
+
+/** Runs the service until a signal ends it. Returns the exit code. */
+export async function serve(config: Config, deps: ServeDeps): Promise<number> {
+  const { log, complain, stopSignal, exit } = deps
+  let service: Service | undefined
+  try {
+    service = openService(config, {
+      clock: systemClock(),
+      log,
+      random: Math.random,
+      onFatal(error) {
+        log.error('the storage failed: the process ends, since nothing more can be trusted', {
+          error,
+        })
+        exit(EXIT.fault)
+      },
+    })
+    await service.start()
+    const url = service.listen()
+    log.info(`listening on ${url}`, { url })
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error
+    await service?.stop()
+    complain(`txhook: ${error.message}\n`)
+    return error.exitCode
+  }
+  const signal = await stopSignal
+  log.info('stopping', { signal })
+  await service.stop()
+  log.info('stopped')
+  return EXIT.done
+}

@@ -1,0 +1,35 @@
+#!/usr/bin/env bun
+import { readFileSync } from 'node:fs'
+import { runCommandLine } from './commands/command-line.ts'
+import type { Environment } from './config.ts'
+
+/**
+ * The variables that this process was given. An executable from a bare `bun build --compile` also
+ * shows those that Bun took from a `.env` of the working directory: nobody told txhook of it.
+ */
+function environment(): Environment {
+  let given: string
+  try {
+    given = readFileSync('/proc/self/environ', 'utf8')
+  } catch {
+    // Not Linux: `bun run build` sees to it that Bun reads no `.env` in the first place.
+    return process.env
+  }
+  const names = new Set(given.split('\0').map((entry) => entry.slice(0, entry.indexOf('='))))
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => names.has(name)))
+}
+
+const stop = Promise.withResolvers<string>()
+process.on('SIGTERM', stop.resolve)
+process.on('SIGINT', stop.resolve)
+
+const exitCode = await runCommandLine(process.argv.slice(2), {
+  environment: environment(),
+  terminal: process.stdout.isTTY === true,
+  print: (text) => console.log(text.trimEnd()),
+  complain: (text) => console.error(text.trimEnd()),
+  stopSignal: stop.promise,
+  exit: (code) => process.exit(code),
+})
+
+process.exit(exitCode)

@@ -1,0 +1,129 @@
+import type { Clock } from './clock.ts'
+import type { Config } from './config.ts'
+import { EXIT, StartError } from './exit.ts'
+import { type App, createApp } from './http/app.ts'
+import type { Health } from './http/health.ts'
+import type { Log } from './log.ts'
+import { simulatedProcessor } from './processors/simulated.ts'
+import type { Processor } from './scheduler/outcome.ts'
+import { Scheduler } from './scheduler/scheduler.ts'
+import { openStore, type Store } from './store/store.ts'
+import { VERSION } from './version.ts'
+
+export type ServiceDeps = {
+  clock: Clock
+  log: Log
+  /** From 0 to 1, less than 1. */
+  random(): number
+  /** Called once when the disk failed: the process must end. */
+  onFatal(error: unknown): void
+  /** What does the slow part; by default the simulated call of the configuration. */
+  processor?: Processor
+}
+
+/** Store, scheduler and HTTP, wired together. */
+export type Service = {
+  /** Answers requests, listening or not. */
+  app: App
+  store: Store
+  scheduler: Scheduler
+  /** Begins to process. */
+  start(): Promise<void>
+  /**
+   * Begins to listen, and returns the URL.
+   *
+   * @throws StartError where the port or the host can't be had
+   */
+  listen(): string
+  /** Ends it all in order; safe at any time, and more than once. */
+  stop(): Promise<void>
+}
+
+/** How long requests under way may take to end when the service stops. */
+const DRAIN_MS = 5_000
+
+/** A whole request may take this long, a slow sender's body included. */
+const REQUEST_S_MAX = 30
+
+/**
+ * Opens the store and wires everything; nothing runs yet.
+ *
+ * @throws StartError where the data directory can't be used
+ */
+export function openService(config: Config, deps: ServiceDeps): Service {
+  const { clock, log, random, onFatal } = deps
+  const { dataDir, maxBacklog: backlogMax } = config
+  const store = openStore({ dataDir, clock, backlogMax, onFatal })
+  if (store.migrated.length > 0) log.info('migrated the database', { migrations: store.migrated })
+  const processor = deps.processor ?? simulatedProcessor(config.processingDelayMs)
+  const scheduler = new Scheduler({ ...store, processor, clock, log, random })
+  const app = createApp({
+    store,
+    clock,
+    config,
+    log,
+    version: VERSION,
+    health,
+    onAccepted: () => scheduler.wake(),
+  })
+  let server: Bun.Server<undefined> | undefined
+  let stopped: Promise<void> | undefined
+
+  async function health(): Promise<Health> {
+    const storage = await store.probe().then(
+      () => 'ok',
+      () => 'takes no writes',
+    )
+    const checks = {
+      storage,
+      scheduler: scheduler.alive ? 'ok' : 'not running',
+      shutdown: stopped ? 'under way' : 'ok',
+    }
+    return { ok: Object.values(checks).every((state) => state === 'ok'), checks }
+  }
+
+  /** Takes no new connections, and cuts those that won't end. */
+  async function drain(server: Bun.Server<undefined>): Promise<void> {
+    const cancel = clock.after(DRAIN_MS, () => void server.stop(true))
+    await server.stop()
+    cancel()
+  }
+
+  async function stop(): Promise<void> {
+    if (server) await drain(server)
+    await scheduler.stop()
+    await store.close()
+  }
+
+  return {
+    app,
+    store,
+    scheduler,
+    start: () => scheduler.start(),
+    listen() {
+      server = listen(config, app)
+      return server.url.origin
+    },
+    stop() {
+      stopped ??= stop()
+      return stopped
+    },
+  }
+}
+
+function listen({ host: hostname, port }: Config, app: App): Bun.Server<undefined> {
+  try {
+    return Bun.serve({
+      hostname,
+      port,
+      fetch: app.fetch,
+      // The app refuses bodies that are too long itself, with a problem that says so.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      idleTimeout: REQUEST_S_MAX,
+      development: false,
+    })
+  } catch (error) {
+    const message = `Can't listen on ${hostname}:${port}: ${(error as Error).message}`
+    throw new StartError(EXIT.fault, message, { cause: error })
+  }
+}
