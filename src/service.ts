@@ -121,6 +121,8 @@ function listen({ host: hostname, port }: Config, app: App): Bun.Server<undefine
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       idleTimeout: REQUEST_S_MAX,
       development: false,
+      // Otherwise a second server gets half of the requests instead of an error.
+      reusePort: false,
     })
   } catch (error) {
     const message = `Can't listen on ${hostname}:${port}: ${(error as Error).message}`
