@@ -8,8 +8,8 @@
  */
 export type Clock = {
   now(): Instant
-  /** Moves steady time forward to `time` if it is behind it; it never goes back. */
-  advanceTo(time: number): void
+  /** Moves steady time forward to `time` if it is behind, never back. Returns by how many ms. */
+  advanceTo(time: number): number
   /** Calls `callback` once after `delay` ms. Any delay is fine. Returns a function that cancels. */
   after(delay: number, callback: () => void): () => void
 }
@@ -27,7 +27,9 @@ export function systemClock(): Clock {
   return {
     now: () => ({ wall: Date.now(), steady: steady() }),
     advanceTo(time) {
-      if (time > steady()) origin = time - performance.now()
+      const behind = Math.max(time - steady(), 0)
+      origin += behind
+      return behind
     },
     after(delay, callback) {
       let timer: Timer

@@ -55,6 +55,10 @@ export function openService(config: Config, deps: ServiceDeps): Service {
   const { dataDir, maxBacklog: backlogMax } = config
   const store = openStore({ dataDir, clock, backlogMax, onFatal })
   if (store.migrated.length > 0) log.info('migrated the database', { migrations: store.migrated })
+  if (store.clockBehindMs > 0) {
+    const behind_ms = store.clockBehindMs
+    log.warn('the wall clock is behind the newest time in the database', { behind_ms })
+  }
   const processor = deps.processor ?? simulatedProcessor(config.processingDelayMs)
   const scheduler = new Scheduler({ ...store, processor, clock, log, random })
   const app = createApp({

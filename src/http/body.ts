@@ -2,7 +2,8 @@ import { Problem } from './problem.ts'
 
 /** `application/json` or `application/…+json`, with parameters or without (RFC 9110, 8.3). */
 const JSON_TYPE = /^application\/(?:json|[a-z0-9!#$&^_.-]+\+json)[ \t]*(?:;(.*))?$/i
-const CHARSET = /(?:^|;)[ \t]*charset[ \t]*=[ \t]*("?)([^";]*)\1[ \t]*(?=;|$)/gi
+const CHARSET = /(?:^|;)[ \t]*charset[ \t]*=([^;]*)/gi
+const UTF_8 = /^(?:utf-?8|"utf-?8")$/i
 
 /**
  * Refuses a body that isn't JSON in UTF-8, as its headers say.
@@ -18,8 +19,8 @@ export function requireJson(headers: Headers): void {
   if (type === 'application/json') return
   const match = JSON_TYPE.exec(type ?? '')
   if (match === null) throw unsupported('The Content-Type must be application/json.')
-  for (const [, , charset = ''] of (match[1] ?? '').matchAll(CHARSET)) {
-    if (!/^utf-?8$/i.test(charset.trim())) throw unsupported('The charset must be utf-8.')
+  for (const [, charset = ''] of (match[1] ?? '').matchAll(CHARSET)) {
+    if (!UTF_8.test(charset.trim())) throw unsupported('The charset must be utf-8.')
   }
 }
 

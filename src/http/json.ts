@@ -54,15 +54,12 @@ export function parseStrictJson(bytes: Uint8Array, verbatim: string): StrictJson
   if (findings.fault !== undefined) return fault(findings.fault)
   if (findings.members !== members) return fault(firstFaultIn(text))
 
-  const isNumber =
-    verbatimAt !== -1 && typeof (value as Record<string, unknown>)[verbatim] === 'number'
-  return { ok: true, value, literal: isNumber ? literalAt(text, verbatimAt) : undefined }
+  const wanted = verbatimAt === -1 ? undefined : (value as Record<string, unknown>)[verbatim]
+  const literal = typeof wanted === 'number' ? literalAt(text, verbatimAt) : undefined
+  return { ok: true, value, literal }
 }
 
-/**
- * What there is to know before JSON.parse. The text may be no JSON: what is found up to its first
- * syntax error is right, and JSON.parse stops there.
- */
+/** What to know before JSON.parse. It is right up to the first syntax error, where that stops. */
 function outlineOf(text: string, escapes: boolean, verbatim: string) {
   let members = 0 // of all objects together, duplicates included
   let verbatimAt = -1 // where the value of the root member asked for begins

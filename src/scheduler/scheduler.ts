@@ -26,6 +26,9 @@ const TAKE_MAX = 200
 /** How long to wait before a storage that refused is asked again. */
 const REFUSED_WAIT_MS = 1_000
 
+/** Wall clock and steady time drift apart a little by themselves; more than this is a step. */
+const STEP_MS_MIN = 1_000
+
 /**
  * The one loop: it takes what is due, has it processed, settles the outcomes, and sleeps until the
  * earliest job is due or somebody wakes it. With nothing to do it does nothing at all.
@@ -39,6 +42,8 @@ export class Scheduler {
   /** Ends the loop's sleep, or its next one where it isn't asleep. */
   #wake = Promise.withResolvers<void>()
   #claims = 0
+  /** How far the wall clock was ahead of steady time when the loop last looked, in ms. */
+  #wallAhead: number | undefined
 
   constructor(deps: SchedulerDeps) {
     this.#deps = { triesMax: 8, concurrency: 64, ...deps }
@@ -93,9 +98,20 @@ export class Scheduler {
   async #run(): Promise<void> {
     while (this.#state === 'running') {
       this.#wake = Promise.withResolvers()
+      this.#noticeSteppedClock()
       const delay = await this.runOnce().catch((error) => this.#refused(error))
       if (delay !== 0) await this.#sleep(delay)
     }
+  }
+
+  /** Schedules don't follow a wall clock that somebody steps, and records do: say so. */
+  #noticeSteppedClock(): void {
+    const { wall, steady } = this.#deps.clock.now()
+    const steppedMs = wall - steady - (this.#wallAhead ?? wall - steady)
+    if (this.#wallAhead !== undefined && Math.abs(steppedMs) < STEP_MS_MIN) return
+    this.#wallAhead = wall - steady
+    if (steppedMs !== 0)
+      this.#deps.log.warn('the wall clock was stepped', { stepped_ms: steppedMs })
   }
 
   async #sleep(delay: number | undefined): Promise<void> {

@@ -30,6 +30,8 @@ export type Store = {
   probe(): Promise<void>
   /** The migrations that this start applied. */
   migrated: readonly string[]
+  /** How far the machine's clock was behind the newest time in the database at the start. */
+  clockBehindMs: number
   /** Finishes what was begun, folds the log into the database, lets go of the directory. */
   close(): Promise<void>
   /** The database itself, for tests that look behind the store. */
@@ -45,7 +47,7 @@ export function openStore({ dataDir, clock, backlogMax, onFatal }: StoreDeps): S
   const database = openDatabase(dataDir)
   const { client, orm, migrated } = database
   const { count, newestTime } = unfinished(orm)
-  clock.advanceTo(newestTime)
+  const clockBehindMs = clock.advanceTo(newestTime)
 
   const backlog: Backlog = { size: count }
   const commits = new CommitQueue({ ...database, backlog, onFatal })
@@ -58,6 +60,7 @@ export function openStore({ dataDir, clock, backlogMax, onFatal }: StoreDeps): S
     commit: (work) => commits.submit(work),
     probe: () => commits.submit(() => writeProbe(client)),
     migrated,
+    clockBehindMs,
     async close() {
       await commits.close()
       database.close()

@@ -4,14 +4,19 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { manualClock } from '../support/clock.ts'
 import { type RunningTxhook, startTxhook, until } from '../support/executable.ts'
-import { temporaryDirectory, testService, transactionBody } from '../support/service.ts'
+import {
+  type ShownTransaction,
+  temporaryDirectory,
+  testService,
+  transactionBody,
+} from '../support/service.ts'
 
 const numbered = (n: number) => transactionBody({ transaction_id: `txn_${n}`, amount: n + 1 })
 const ids = (count: number) => Array.from({ length: count }, (_, n) => n)
 
-async function stateOf(txhook: RunningTxhook, n: number) {
+async function stateOf(txhook: RunningTxhook, n: number): Promise<ShownTransaction> {
   const response = await txhook.fetch(`/v1/transactions/txn_${n}`)
-  return response.status === 200 ? await response.json() : { status: response.status }
+  return (await response.json()) as ShownTransaction
 }
 
 const processed = (txhook: RunningTxhook, n: number) =>
@@ -129,7 +134,8 @@ test('10,000 transactions in a burst are all PROCESSED within the delay and 5 s'
   const delay = 2_000
   const args = ['--processing-delay-ms', String(delay)]
   await using txhook = await startTxhook({ cwd: directory.path, args })
-  const threads = () => /^Threads:\s*(\d+)$/m.exec(readFileSync(`/proc/${txhook.pid}/status`, 'utf8'))
+  const threads = () =>
+    /^Threads:\s*(\d+)$/m.exec(readFileSync(`/proc/${txhook.pid}/status`, 'utf8'))
   const before = Number(threads()?.[1])
 
   let slowest = 0

@@ -22,9 +22,10 @@ export function manualClock(start: number = START): ManualClock {
   return {
     now: () => ({ wall: steady + wallAhead, steady }),
     advanceTo(time) {
-      if (time <= steady) return
-      wallAhead -= time - steady
-      steady = time
+      const behind = Math.max(time - steady, 0)
+      wallAhead -= behind
+      steady += behind
+      return behind
     },
     after(delay, callback) {
       const timer = { at: steady + delay, callback }

@@ -89,7 +89,7 @@ async function spawn({ variant = 'compiled', args = [], environment, cwd, under 
   const command = [...(under ?? []), ...(await commandOf(variant)), ...args]
   const child = Bun.spawn(command, {
     cwd,
-    env: { PATH: process.env['PATH'] ?? '', ...environment },
+    env: { PATH: process.env.PATH ?? '', ...environment },
     stdout: 'pipe',
     stderr: 'pipe',
   })
@@ -110,7 +110,10 @@ async function spawn({ variant = 'compiled', args = [], environment, cwd, under 
 }
 
 /** Asks again and again until the answer satisfies; the answer of the last time. */
-export async function until<T>(ask: () => Promise<T>, satisfies: (answer: T) => boolean): Promise<T> {
+export async function until<T>(
+  ask: () => Promise<T>,
+  satisfies: (answer: T) => boolean,
+): Promise<T> {
   for (;;) {
     const answer = await ask()
     if (satisfies(answer)) return answer

@@ -114,3 +114,11 @@ export function transactionBody(changes: Record<string, unknown> = {}): Record<s
     ...changes,
   }
 }
+
+/** What the tests look at in a transaction as GET shows it. */
+export type ShownTransaction = {
+  status: string | number
+  attempts: number
+  processing_started_at: string
+  processed_at: string
+}
