@@ -39,24 +39,33 @@ export function migrate(
   // A table can't be rebuilt under enforced foreign keys, and the setting can't change inside a
   // transaction: switched off around them, and checked before each commit instead.
   database.run('PRAGMA foreign_keys = OFF')
-  for (const [index, migration] of missing.entries()) {
-    database.run('BEGIN IMMEDIATE')
-    try {
-      database.run(migration.sql)
-      const broken = database.query('PRAGMA foreign_key_check').all()
-      if (broken.length > 0) {
-        throw new Error(`The migration ${migration.tag} left ${broken.length} broken references.`)
-      }
-      database.run(`PRAGMA application_id = ${APPLICATION_ID}`)
-      database.run(`PRAGMA user_version = ${version + index + 1}`)
-      database.run('COMMIT')
-    } catch (error) {
-      database.run('ROLLBACK')
-      throw error
+  try {
+    for (const [index, migration] of missing.entries()) {
+      apply(database, migration, version + index + 1)
     }
+  } finally {
+    database.run('PRAGMA foreign_keys = ON')
   }
-  database.run('PRAGMA foreign_keys = ON')
   return missing.map((migration) => migration.tag)
+}
+
+/** Applies one migration whole or not at all, and says in the database that it is there. */
+function apply(database: Database, { tag, sql }: Migration, version: number): void {
+  database.run('BEGIN IMMEDIATE')
+  try {
+    database.run(sql)
+    const broken = database.query('PRAGMA foreign_key_check').all()
+    if (broken.length > 0) {
+      throw new Error(`The migration ${tag} left ${broken.length} broken references.`)
+    }
+    database.run(`PRAGMA application_id = ${APPLICATION_ID}`)
+    database.run(`PRAGMA user_version = ${version}`)
+    database.run('COMMIT')
+  } catch (error) {
+    // A full disk may have ended the transaction already.
+    if (database.inTransaction) database.run('ROLLBACK')
+    throw error
+  }
 }
 
 /** The number of migrations that a database has had. */

@@ -1,0 +1,167 @@
+import { Database } from 'bun:sqlite'
+import { join } from 'node:path'
+import { type CommitDeps, CommitQueue } from '../../src/store/commits.ts'
+import { type OpenDatabase, openDatabase } from '../../src/store/database.ts'
+import { openStore, type Store } from '../../src/store/store.ts'
+import type { Transaction } from '../../src/transaction.ts'
+import { type ManualClock, manualClock } from './clock.ts'
+import { temporaryDirectory } from './service.ts'
+
+/** A row as SQLite gives it. */
+export type Row = Record<string, unknown>
+
+export type TestStore = Store & {
+  clock: ManualClock
+  dataDir: string
+  fatal: unknown[]
+  /** All rows of a table, read by another connection: what is committed. */
+  rows(table: string): Row[]
+  /** Stores new transactions with these ids. */
+  acceptAll(...transactionIds: string[]): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+export type TestStoreOptions = { clock?: ManualClock; dataDir?: string; backlogMax?: number }
+
+/** The real store on a database of its own, with a clock that the test moves. */
+export function testStore(options: TestStoreOptions = {}): TestStore {
+  const { clock = manualClock(), backlogMax = 1000 } = options
+  const directory = options.dataDir === undefined ? temporaryDirectory() : undefined
+  const dataDir = options.dataDir ?? (directory as { path: string }).path
+  const fatal: unknown[] = []
+  const onFatal = (error: unknown) => void fatal.push(error)
+  const store = openStore({ dataDir, clock, backlogMax, onFatal })
+  let closed: Promise<void> | undefined
+  const close = () => {
+    closed ??= store.close()
+    return closed
+  }
+  return {
+    ...store,
+    close,
+    clock,
+    dataDir,
+    fatal,
+    rows: (table) => rowsOf(dataDir, `SELECT * FROM ${table}`),
+    async acceptAll(...transactionIds) {
+      const accepted = await Promise.all(
+        transactionIds.map((transactionId) => store.accept(sentTransaction({ transactionId }))),
+      )
+      for (const { kind } of accepted) {
+        if (kind !== 'accepted') throw new Error(`A transaction was not accepted: ${kind}.`)
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      await close()
+      directory?.[Symbol.dispose]()
+    },
+  }
+}
+
+/** What another connection reads in the database of a data directory. */
+export function rowsOf(dataDir: string, sql: string): Row[] {
+  using database = new Database(join(dataDir, 'txhook.db'), { readonly: true })
+  return database.query(sql).all() as Row[]
+}
+
+/** The first row's first column. */
+export function firstValue(client: Database, sql: string): unknown {
+  return client.query(sql).values()[0]?.[0]
+}
+
+/** The seed example as the store takes it, with whatever is to be different. */
+export function sentTransaction(changes: Partial<Transaction> = {}): Transaction {
+  return {
+    transactionId: 'txn_001',
+    sourceAccount: 'A123',
+    destinationAccount: 'B456',
+    amount: 10_000,
+    currency: 'USD',
+    extra: null,
+    ...changes,
+  }
+}
+
+/** A sync of the disk that ends when the test says so. */
+export type ControlledSync = {
+  sync(): Promise<void>
+  /** Syncs begun so far. */
+  readonly count: number
+  /** Resolves with the next sync that begins, or with one that the test hasn't been given yet. */
+  next(): Promise<{ resolve(): void; reject(error: unknown): void }>
+}
+
+export function controlledSync(): ControlledSync {
+  const begun: PromiseWithResolvers<void>[] = []
+  const waiting: ((sync: PromiseWithResolvers<void>) => void)[] = []
+  let count = 0
+  return {
+    sync() {
+      const sync = Promise.withResolvers<void>()
+      count++
+      const taker = waiting.shift()
+      if (taker) taker(sync)
+      else begun.push(sync)
+      return sync.promise
+    },
+    get count() {
+      return count
+    },
+    async next() {
+      const sync = begun.shift()
+      return sync ?? new Promise<PromiseWithResolvers<void>>((resolve) => waiting.push(resolve))
+    },
+  }
+}
+
+export type TestQueue = Disposable & {
+  queue: CommitQueue
+  database: OpenDatabase
+  client: Database
+  dataDir: string
+  backlog: { size: number }
+  fatal: unknown[]
+  /** A work that writes one row. */
+  put(name: string): () => string
+  /** The rows that are committed. */
+  names(): string[]
+  /** Lets the database grow by no page more, until it is called with more. */
+  limitPages(more: number): void
+}
+
+/** The real commit queue on a real database, with the parts that a test wants its own. */
+export function testQueue(deps: Partial<CommitDeps> = {}): TestQueue {
+  const directory = temporaryDirectory()
+  const database = openDatabase(directory.path)
+  const { client } = database
+  client.run('CREATE TABLE notes (name TEXT PRIMARY KEY) STRICT')
+  const backlog = { size: 0 }
+  const fatal: unknown[] = []
+  const onFatal = (error: unknown) => void fatal.push(error)
+  const insert = client.prepare('INSERT INTO notes VALUES (?)')
+  return {
+    queue: new CommitQueue({ ...database, backlog, onFatal, ...deps }),
+    database,
+    client,
+    dataDir: directory.path,
+    backlog,
+    fatal,
+    put: (name) => () => {
+      insert.run(name)
+      return name
+    },
+    names: () =>
+      rowsOf(directory.path, 'SELECT name FROM notes ORDER BY rowid').map(({ name }) =>
+        String(name),
+      ),
+    limitPages(more) {
+      const pages = Number(firstValue(client, 'PRAGMA page_count'))
+      client.run(`PRAGMA max_page_count = ${pages + more}`)
+    },
+    [Symbol.dispose]() {
+      insert.finalize()
+      database.close()
+      directory[Symbol.dispose]()
+    },
+  }
+}
