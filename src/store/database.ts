@@ -3,7 +3,7 @@ import { closeSync, fdatasync, fsyncSync, mkdirSync, openSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite'
 import { EXIT, StartError } from '../exit.ts'
-import { inspectDatabase, inspectFile } from './inspect.ts'
+import { hasLog, inspectDatabase, inspectFile } from './inspect.ts'
 import { migrate, userVersion } from './migrations.ts'
 import { takeOwnerLock } from './owner-lock.ts'
 import * as schema from './schema.ts'
@@ -54,8 +54,8 @@ export function openDatabase(dataDir: string): OpenDatabase {
   const lock = takeOwnerLock(directory)
   try {
     inspectFile(path)
+    if (hasLog(path)) inspectReadonly(path)
     const client = new Database(path, { create: true, readwrite: true, strict: true })
-    // A refused one isn't closed: to close it would fold its write-ahead log into it.
     client.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`)
     inspectDatabase(path, client)
     refuseOldSqlite(client)
@@ -86,6 +86,17 @@ export function openDatabase(dataDir: string): OpenDatabase {
     const message = `The database ${path} can't be opened: ${(error as Error).message}.`
     throw new StartError(EXIT.fault, message, { cause: error })
   }
+}
+
+/**
+ * Looks into a database with a write-ahead log. To close a writable connection would fold the log
+ * into the file, and one that is left open is closed by Bun at the exit; a read-only one writes
+ * nothing at all.
+ */
+function inspectReadonly(path: string): void {
+  using client = new Database(path, { readonly: true })
+  client.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`)
+  inspectDatabase(path, client)
 }
 
 function configure(client: Database): void {

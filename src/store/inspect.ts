@@ -24,9 +24,6 @@ const MAGIC = 'SQLite format 3\0'
 export function inspectFile(path: string): void {
   const bytes = sizeOf(path)
   if (bytes === 0) return
-  // With a hot journal beside it, only SQLite can tell what the file says: `inspectDatabase` will.
-  if (sizeOf(`${path}-journal`) > 0) return
-
   const header = readHeader(path)
   if (header.toString('latin1', 0, MAGIC.length) !== MAGIC) {
     throw refusal(path, 'is not an SQLite database')
@@ -37,15 +34,21 @@ export function inspectFile(path: string): void {
     throw refusal(path, `is damaged: it says that its pages have ${pageSize} bytes`)
   }
   // The page count holds only if the last writer kept it, which the two counters tell. And a
-  // checkpoint that was cut off leaves a file that only its write-ahead log completes.
+  // checkpoint that was cut off leaves a file that only its write-ahead log completes, as a
+  // transaction that was cut off leaves one that its rollback journal does.
   const counted = header.readUInt32BE(24) === header.readUInt32BE(92)
   const pages = counted ? header.readUInt32BE(28) : 1
-  if (sizeOf(`${path}-wal`) === 0 && bytes < pages * pageSize) {
+  if (!hasLog(path) && sizeOf(`${path}-journal`) === 0 && bytes < pages * pageSize) {
     const expected = pages * pageSize
     throw refusal(path, `is damaged: it has ${bytes} bytes where ${expected} belong`)
   }
   const hasTables = header[100] !== LEAF_PAGE || header.readUInt16BE(103) > 0
   refuseForeign(path, header.readUInt32BE(68), header.readUInt32BE(60), hasTables)
+}
+
+/** Whether a write-ahead log lies beside the file: only with it is the file what was committed. */
+export function hasLog(path: string): boolean {
+  return sizeOf(`${path}-wal`) > 0
 }
 
 /**

@@ -1,0 +1,253 @@
+import { describe, expect, test } from 'bun:test'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { EXIT, StartError } from '../../src/exit.ts'
+import { openDatabase } from '../../src/store/database.ts'
+import { APPLICATION_ID, MIGRATIONS } from '../../src/store/migrations.ts'
+import { abandonDatabase, openElsewhere } from '../support/processes.ts'
+import { temporaryDirectory } from '../support/service.ts'
+import { firstValue } from '../support/store.ts'
+
+/** The exit code that opening this directory comes to. */
+function exitCode(dataDir: string): number {
+  try {
+    openDatabase(dataDir).close()
+    return EXIT.done
+  } catch (error) {
+    if (error instanceof StartError) return error.exitCode
+    throw error
+  }
+}
+
+describe('a data directory', () => {
+  test('is made with its parents, and the database in it', () => {
+    using directory = temporaryDirectory()
+    const dataDir = join(directory.path, 'a/b/c')
+    const database = openDatabase(dataDir)
+    expect(database.migrated).toEqual(MIGRATIONS.map(({ tag }) => tag))
+    database.close()
+    // Closed, all there is stands in the one file.
+    expect(readdirSync(dataDir).sort()).toEqual(['txhook.db', 'txhook.lock'])
+    const header = readFileSync(join(dataDir, 'txhook.db'))
+    expect(header.readUInt32BE(60)).toBe(MIGRATIONS.length)
+    expect(header.readUInt32BE(68)).toBe(APPLICATION_ID)
+  })
+
+  test('that is there already is opened with nothing to migrate', () => {
+    using directory = temporaryDirectory()
+    openDatabase(directory.path).close()
+    const again = openDatabase(directory.path)
+    expect(again.migrated).toEqual([])
+    again.close()
+  })
+
+  test.each([['data'], ['data/deeper']])(
+    'can’t be made where a file is in the way, which ends with code 1: %s',
+    (path) => {
+      using directory = temporaryDirectory()
+      writeFileSync(join(directory.path, 'data'), 'a file')
+      expect(exitCode(join(directory.path, path))).toBe(EXIT.fault)
+      expect(readFileSync(join(directory.path, 'data'), 'utf8')).toBe('a file')
+    },
+  )
+
+  test.each([['txhook.db'], ['txhook.lock']])(
+    'where a directory is in the place of %s ends with code 1',
+    (name) => {
+      using directory = temporaryDirectory()
+      mkdirSync(join(directory.path, name))
+      expect(exitCode(directory.path)).toBe(EXIT.fault)
+    },
+  )
+})
+
+describe('the owner of a data directory', () => {
+  test('is one: a second one in the same process ends with code 3 until the first lets go', () => {
+    using directory = temporaryDirectory()
+    const first = openDatabase(directory.path)
+    expect(exitCode(directory.path)).toBe(EXIT.inUse)
+    // Nor did the failed one take the lock away.
+    expect(exitCode(directory.path)).toBe(EXIT.inUse)
+    first.client.run('CREATE TABLE still_works (x ANY) STRICT')
+    first.close()
+    expect(exitCode(directory.path)).toBe(EXIT.done)
+  })
+
+  test('is one: a second process ends with code 3 until the first lets go', async () => {
+    using directory = temporaryDirectory()
+    const first = openDatabase(directory.path)
+    expect((await openElsewhere(directory.path)).refused).toBe(EXIT.inUse)
+    first.close()
+
+    const other = await openElsewhere(directory.path)
+    expect(other.refused).toBeUndefined()
+    expect(exitCode(directory.path)).toBe(EXIT.inUse)
+    await other.end('cleanly')
+    expect(exitCode(directory.path)).toBe(EXIT.done)
+  })
+
+  test('that was killed leaves no lock behind', async () => {
+    using directory = temporaryDirectory()
+    const other = await openElsewhere(directory.path)
+    expect(exitCode(directory.path)).toBe(EXIT.inUse)
+    await other.end('killed')
+    expect(exitCode(directory.path)).toBe(EXIT.done)
+  })
+
+  test('keeps it when the garbage is collected', async () => {
+    using directory = temporaryDirectory()
+    const first = openDatabase(directory.path)
+    Bun.gc(true)
+    Bun.gc(true)
+    expect((await openElsewhere(directory.path)).refused).toBe(EXIT.inUse)
+    first.close()
+  })
+
+  test('lets go of it when it can’t open the database', () => {
+    using directory = temporaryDirectory()
+    const path = join(directory.path, 'txhook.db')
+    writeFileSync(path, 'This is no database.')
+    expect(exitCode(directory.path)).toBe(EXIT.foreignDatabase)
+    writeFileSync(path, '')
+    expect(exitCode(directory.path)).toBe(EXIT.done)
+  })
+})
+
+describe('an open database', () => {
+  test('says in the file itself whose it is, although its log is still beside it', async () => {
+    using directory = temporaryDirectory()
+    const other = await openElsewhere(directory.path)
+    const header = readFileSync(join(directory.path, 'txhook.db'))
+    expect([header.readUInt32BE(60), header.readUInt32BE(68)]).toEqual([
+      MIGRATIONS.length,
+      APPLICATION_ID,
+    ])
+    await other.end('killed')
+  })
+
+  test('has the settings that durability and speed rest on', () => {
+    using directory = temporaryDirectory()
+    openDatabase(directory.path).close()
+    const { client, close } = openDatabase(directory.path)
+    const settings = {
+      journal_mode: 'wal',
+      // NORMAL: the sync of a commit is the commit queue's.
+      synchronous: 1,
+      foreign_keys: 1,
+      busy_timeout: 200,
+      cache_size: -262_144,
+      wal_autocheckpoint: 0,
+      journal_size_limit: 67_108_864,
+      temp_store: 2,
+    }
+    for (const [name, value] of Object.entries(settings)) {
+      expect([name, firstValue(client, `PRAGMA ${name}`)]).toEqual([name, value])
+    }
+    close()
+  })
+
+  test('copies its log into the file when it has grown, and not before', () => {
+    using directory = temporaryDirectory()
+    const { client, checkpoint, close } = openDatabase(directory.path)
+    const copied = () => client.query('PRAGMA wal_checkpoint(NOOP)').values()[0]?.[2]
+    client.run('CREATE TABLE big (x BLOB) STRICT')
+    checkpoint()
+    expect(copied()).toBe(0)
+    client.run('INSERT INTO big VALUES (zeroblob(20000000))')
+    expect(copied()).toBe(0)
+    checkpoint()
+    expect(copied()).toBeGreaterThan(4000)
+    close()
+  })
+
+  test('syncs its log, and a failing sync rejects', async () => {
+    using directory = temporaryDirectory()
+    const { client, sync, close } = openDatabase(directory.path)
+    client.run('CREATE TABLE notes (x ANY) STRICT')
+    expect(await sync()).toBeUndefined()
+    close()
+    await expect(sync()).rejects.toThrow('EBADF')
+  })
+})
+
+describe('a database that a crash left', () => {
+  test('with an unfinished log opens with what was committed, and without what was not', () => {
+    using directory = temporaryDirectory()
+    const path = join(directory.path, 'txhook.db')
+    openDatabase(directory.path).close()
+    abandonDatabase(
+      path,
+      'PRAGMA cache_size = 2',
+      'CREATE TABLE notes (name TEXT) STRICT',
+      "INSERT INTO notes VALUES ('committed')",
+      'BEGIN',
+      "INSERT INTO notes VALUES (printf('%.*c', 1000000, 'x'))",
+    )
+    expect(readFileSync(`${path}-wal`).length).toBeGreaterThan(100_000)
+    const { client, close } = openDatabase(directory.path)
+    expect(client.query('SELECT name FROM notes').values()).toEqual([['committed']])
+    close()
+  })
+
+  test('with a log that is torn at its end opens with all that came before', () => {
+    using directory = temporaryDirectory()
+    const path = join(directory.path, 'txhook.db')
+    openDatabase(directory.path).close()
+    const insert = (name: string) => `INSERT INTO notes VALUES ('${name}')`
+    const table = 'CREATE TABLE notes (name TEXT) STRICT'
+    abandonDatabase(path, table, insert('first'), insert('second'))
+    const log = readFileSync(`${path}-wal`)
+    writeFileSync(`${path}-wal`, log.subarray(0, log.length - 100))
+    const { client, close } = openDatabase(directory.path)
+    expect(client.query('SELECT name FROM notes').values()).toEqual([['first']])
+    close()
+  })
+
+  test('with a file cut off that its log completes opens whole', () => {
+    using directory = temporaryDirectory()
+    const path = join(directory.path, 'txhook.db')
+    openDatabase(directory.path).close()
+    const before = readFileSync(path)
+    const table = 'CREATE TABLE notes (name TEXT) STRICT'
+    const insert = "INSERT INTO notes VALUES (printf('%.*c', 100000, 'a'))"
+    abandonDatabase(path, table, insert, 'PRAGMA wal_checkpoint(PASSIVE)')
+    // A power cut in the middle of that checkpoint: its first page got there, the new ones didn't.
+    const file = readFileSync(path)
+    expect(file.readUInt32BE(28) * 4096).toBe(file.length)
+    writeFileSync(path, file.subarray(0, before.length))
+    const { client, close } = openDatabase(directory.path)
+    expect(firstValue(client, 'PRAGMA integrity_check')).toBe('ok')
+    expect(firstValue(client, 'SELECT length(name) FROM notes')).toBe(100_000)
+    close()
+  })
+
+  test.each([
+    [0, 'before'],
+    [10, 'before, although the file itself lost its end'],
+  ])('with a hot rollback journal (%p pages lost) opens as it was %s', (pagesLost) => {
+    using directory = temporaryDirectory()
+    const path = join(directory.path, 'txhook.db')
+    const first = openDatabase(directory.path)
+    first.client.run('CREATE TABLE notes (name TEXT) STRICT')
+    first.client.run("INSERT INTO notes VALUES (printf('%.*c', 100000, 'a'))")
+    first.close()
+    const before = readFileSync(path)
+    abandonDatabase(
+      path,
+      'PRAGMA journal_mode = DELETE',
+      'PRAGMA cache_size = 2',
+      'BEGIN',
+      "UPDATE notes SET name = printf('%.*c', 200000, 'b')",
+    )
+    // Without the journal the file would be neither the old one nor the new one.
+    expect(existsSync(`${path}-journal`)).toBe(true)
+    const after = readFileSync(path)
+    expect(after.equals(before)).toBe(false)
+    if (pagesLost > 0) writeFileSync(path, after.subarray(0, before.length - pagesLost * 4096))
+    const { client, close } = openDatabase(directory.path)
+    expect(firstValue(client, 'PRAGMA integrity_check')).toBe('ok')
+    expect(firstValue(client, "SELECT name = printf('%.*c', 100000, 'a') FROM notes")).toBe(1)
+    expect(firstValue(client, 'PRAGMA journal_mode')).toBe('wal')
+    close()
+  })
+})

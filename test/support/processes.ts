@@ -1,0 +1,38 @@
+import { join } from 'node:path'
+
+const script = (name: string) => join(import.meta.dir, name)
+
+/**
+ * Runs statements in a process of its own that then kills itself: leaves the database as a crash
+ * does, with its write-ahead log or its rollback journal beside it.
+ */
+export function abandonDatabase(path: string, ...statements: string[]): void {
+  const command = [process.execPath, script('abandon-database.ts'), path, ...statements]
+  const { signalCode, stderr } = Bun.spawnSync(command)
+  if (signalCode !== 'SIGKILL') throw new Error(`The process did not get to its end: ${stderr}`)
+}
+
+/** Another process that opened a data directory, or that failed to. */
+export type Opener = {
+  /** The exit code of the refusal; undefined: it has the directory, and keeps it. */
+  refused: number | undefined
+  /** Lets it go on to a clean end, or kills it; resolves when it is gone. */
+  end(how: 'cleanly' | 'killed'): Promise<void>
+}
+
+/** Has another process open a data directory as the service does. */
+export async function openElsewhere(dataDir: string): Promise<Opener> {
+  const child = Bun.spawn([process.execPath, script('open-directory.ts'), dataDir], {
+    stdin: 'pipe',
+    stdout: 'pipe',
+  })
+  const { done } = await child.stdout.getReader().read()
+  return {
+    refused: done ? await child.exited : undefined,
+    async end(how) {
+      if (how === 'cleanly') await child.stdin.end()
+      else child.kill('SIGKILL')
+      await child.exited
+    },
+  }
+}
