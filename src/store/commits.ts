@@ -83,7 +83,11 @@ export class CommitQueue {
   async read<T>(query: () => T): Promise<T> {
     if (this.#closed === 'failed') throw new StorageUnavailable('failed')
     const value = query()
-    await this.#syncing
+    try {
+      await this.#syncing
+    } catch (error) {
+      throw new StorageUnavailable('failed', { cause: error })
+    }
     return value
   }
 
@@ -129,7 +133,10 @@ export class CommitQueue {
     } catch (error) {
       // First, since after a failed commit nothing may be tried again: it could seem to succeed.
       const refused = refusal(error)
-      if (batch.length > 1) return batch.flatMap((entry) => this.#together([entry]))
+      // A lock refuses the batch as a whole, before its first work: to ask for it again on behalf of
+      // each would stall all requests for the busy timeout as many times.
+      const locked = refused instanceof StorageUnavailable && refused.reason === 'busy'
+      if (batch.length > 1 && !locked) return batch.flatMap((entry) => this.#together([entry]))
       return batch.map((entry) => ({ entry, ok: false, error: refused }))
     }
   }
