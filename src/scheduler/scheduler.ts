@@ -37,6 +37,7 @@ export class Scheduler {
   readonly #deps: Required<SchedulerDeps>
   readonly #abort = new AbortController()
   readonly #calls = new Set<Promise<void>>()
+  #started: Promise<void> | undefined
   #loop: Promise<void> | undefined
   #state: 'idle' | 'running' | 'stopped' | 'broken' = 'idle'
   /** Ends the loop's sleep, or its next one where it isn't asleep. */
@@ -54,12 +55,19 @@ export class Scheduler {
     return this.#state === 'running'
   }
 
-  /** Frees what the last process left claimed, then begins the loop. */
-  async start(): Promise<void> {
-    if (this.#state !== 'idle') return
+  /** Frees what the last process left claimed, then begins the loop, once and unless stopped. */
+  start(): Promise<void> {
+    this.#started ??= this.#start()
+    return this.#started
+  }
+
+  async #start(): Promise<void> {
     const { jobs, commit, clock, triesMax, log } = this.#deps
+    if (this.#abort.signal.aborted) return
     const orphans = await commit(() => jobs.recover(clock.now(), triesMax))
     if (orphans > 0) log.warn('attempts were cut off by the end of the last process', { orphans })
+    // A stop can come during the commit.
+    if (this.#abort.signal.aborted) return
     this.#state = 'running'
     this.#loop = this.#run()
   }
@@ -163,7 +171,8 @@ export class Scheduler {
 
   async #callFor(job: Job, processor: Extract<Processor, { kind: 'call' }>): Promise<void> {
     const { jobs, commit, clock, log } = this.#deps
-    const outcome = await processor.process(this.#work(job)).catch(thrown)
+    const work = this.#work(job)
+    const outcome = await Promise.try(() => processor.process(work)).catch(thrown)
     for (;;) {
       try {
         const settlement = this.#settlement(job, outcome)

@@ -1,0 +1,220 @@
+import { describe, expect, spyOn, test } from 'bun:test'
+import type { Processor } from '../../src/scheduler/outcome.ts'
+import { Scheduler } from '../../src/scheduler/scheduler.ts'
+import { createInbox } from '../../src/store/inbox.ts'
+import { createJobs } from '../../src/store/jobs.ts'
+import { manualClock, START } from '../support/clock.ts'
+import { type HangingCall, scriptedCalls, testScheduler } from '../support/scheduler.ts'
+import { recordingLog } from '../support/service.ts'
+import { controlledSync, rowsOf, sentTransaction, testQueue } from '../support/store.ts'
+
+const names = (count: number) => Array.from({ length: count }, (_, i) => `txn_${i}`)
+
+describe('a call', () => {
+  test('is made when others can read its attempt', async () => {
+    const processor = scriptedCalls()
+    await using run = testScheduler(processor)
+    await run.accept('a', 'RETRY', 'OK')
+    const seen: unknown[] = []
+    processor.before = ({ attempt }) => {
+      const [claimed] = rowsOf(run.store.dataDir, 'SELECT claim FROM jobs')
+      const attempts = rowsOf(run.store.dataDir, 'SELECT attempt, outcome FROM attempts')
+      seen.push({ attempt, claimed, attempts })
+    }
+    await run.work()
+    await run.recorded()
+    run.clock.pass(5625)
+    await run.work()
+    await run.recorded()
+    expect(seen).toEqual([
+      { attempt: 1, claimed: { claim: 1 }, attempts: [{ attempt: 1, outcome: null }] },
+      {
+        attempt: 2,
+        claimed: { claim: 2 },
+        attempts: [
+          { attempt: 1, outcome: 'retry' },
+          { attempt: 2, outcome: null },
+        ],
+      },
+    ])
+    expect(await run.state('a')).toBe('PROCESSED 2')
+  })
+
+  test('is made when its attempt is synced, not when it is only committed', async () => {
+    const disk = controlledSync()
+    using parts = testQueue(disk)
+    const { queue, database, backlog, dataDir } = parts
+    const processor = scriptedCalls()
+    const clock = manualClock()
+    const jobs = createJobs(database.orm, backlog)
+    const scheduler = new Scheduler({
+      jobs,
+      commit: (work) => queue.submit(work),
+      processor,
+      clock,
+      log: recordingLog(),
+      random: () => 0,
+    })
+    const inbox = createInbox(database.orm, backlog, 1)
+    const sent = sentTransaction({ extra: { script: ['HANG'] } })
+    const accepted = queue.submit(() => inbox.accept(sent, clock.now()))
+    const acceptedSync = await disk.next()
+    acceptedSync.resolve()
+    await accepted
+
+    const once = scheduler.runOnce()
+    const takenSync = await disk.next()
+    expect(rowsOf(dataDir, 'SELECT attempt FROM attempts')).toEqual([{ attempt: 1 }])
+    expect(processor.works).toEqual([])
+    takenSync.resolve()
+    expect(await once).toBe(0)
+    expect(processor.works).toMatchObject([{ attempt: 1, startedAt: START, now: START }])
+
+    const call = await processor.hanging()
+    call.end()
+    const settledSync = await disk.next()
+    settledSync.resolve()
+    await scheduler.stop()
+    expect(rowsOf(dataDir, 'SELECT status FROM transactions')).toEqual([{ status: 'PROCESSED' }])
+  })
+
+  test('that throws before it has returned a promise is tried again as well', async () => {
+    const processor: Processor = {
+      kind: 'call',
+      process() {
+        throw new Error('at once')
+      },
+    }
+    await using run = testScheduler(processor)
+    await run.accept('a')
+    await run.work()
+    await run.recorded()
+    expect(await run.store.find('a')).toMatchObject({ status: 'PENDING', error: 'at once' })
+  })
+
+  test('that is rejected with something that is no error is tried again as well', async () => {
+    const processor = scriptedCalls()
+    await using run = testScheduler(processor)
+    await run.accept('a', 'HANG')
+    await run.work()
+    const call = await processor.hanging()
+    call.break('just text')
+    await run.recorded()
+    expect(await run.store.find('a')).toMatchObject({ status: 'PENDING', error: 'just text' })
+  })
+
+  test('whose job somebody else settled meanwhile changes nothing, and that is logged', async () => {
+    const processor = scriptedCalls()
+    await using run = testScheduler(processor)
+    await run.accept('a', 'HANG')
+    await run.work()
+    const call = await processor.hanging()
+    await run.store.commit(() => run.store.jobs.recover(run.clock.now(), 8))
+    call.end()
+    await run.recorded()
+    expect(await run.state('a')).toBe('PENDING 1')
+    const outcome = { kind: 'done' }
+    expect(run.log.entries).toEqual([
+      { level: 'warn', message: 'a late outcome changed nothing', fields: { outcome } },
+    ])
+  })
+})
+
+describe('the calls under way', () => {
+  test('are never more than allowed, and each that ends makes room for the next', async () => {
+    const processor = scriptedCalls()
+    await using run = testScheduler(processor, { concurrency: 3 })
+    await run.scheduler.start()
+    await Promise.all(names(10).map((name) => run.accept(name, 'HANG')))
+    const open: HangingCall[] = []
+    for (let i = 0; i < 3; i++) open.push(await processor.hanging())
+    await run.recorded()
+    expect(processor.works).toHaveLength(3)
+    // With no place free the loop sleeps, although there is much that is due.
+    const asked = spyOn(run.store.jobs, 'nextRunAt')
+    await run.recorded()
+    expect(asked).not.toHaveBeenCalled()
+    for (let ended = 1; ended <= 10; ended++) {
+      open.shift()?.end()
+      if (ended <= 7) open.push(await processor.hanging())
+      await run.recorded()
+      expect(processor.works).toHaveLength(Math.min(3 + ended, 10))
+    }
+    expect(processor.activeMax).toBe(3)
+    expect(run.store.rows('jobs')).toEqual([])
+    const given = processor.works.map(({ transaction }) => transaction.transactionId)
+    expect(given).toEqual(names(10))
+  })
+
+  test('leave the others be: one that never ends takes one place and no more', async () => {
+    const processor = scriptedCalls()
+    await using run = testScheduler(processor, { concurrency: 2 })
+    await run.accept('hangs', 'HANG')
+    await Promise.all(names(20).map((name) => run.accept(name, 'OK')))
+    await run.scheduler.start()
+    const call = await processor.hanging()
+    // Each round takes what there is room for: one call, settled by the next commit.
+    while (run.store.rows('jobs').length > 1) await run.store.probe()
+    expect(await run.state('hangs')).toBe('PROCESSING 1')
+    call.end()
+  })
+
+  test('are told of the stop and waited for, and their outcomes still count', async () => {
+    const processor = scriptedCalls()
+    await using run = testScheduler(processor)
+    await run.scheduler.start()
+    await run.accept('finishes', 'HANG')
+    const finishes = await processor.hanging()
+    await run.accept('gives up', 'HANG')
+    const givesUp = await processor.hanging()
+    givesUp.signal.addEventListener('abort', () => givesUp.break(new Error('stopped')))
+    expect(finishes.signal.aborted).toBe(false)
+
+    let ended = false
+    const stopped = run.scheduler.stop().then(() => {
+      ended = true
+    })
+    expect(finishes.signal.aborted).toBe(true)
+    expect(run.scheduler.alive).toBe(false)
+    await run.accept('too late', 'OK')
+    await run.recorded()
+    expect(ended).toBe(false)
+    finishes.end()
+    await stopped
+    expect(await run.state('finishes')).toBe('PROCESSED 1')
+    expect(await run.state('gives up')).toBe('PENDING 1')
+    expect(await run.state('too late')).toBe('PENDING 0')
+  })
+
+  test('that a process leaves behind are interrupted for the next, up to their last try', async () => {
+    const first = scriptedCalls()
+    await using run = testScheduler(first, { triesMax: 2 })
+    await run.scheduler.start()
+    await run.accept('a', 'HANG')
+    const call = await first.hanging()
+    // The store ends first, so that the outcome can't be recorded: it stays claimed.
+    await run.store.close()
+    const stopped = run.scheduler.stop()
+    call.end()
+    await stopped
+
+    const second = scriptedCalls()
+    const { dataDir } = run.store
+    await using next = testScheduler(second, { dataDir, triesMax: 2 })
+    await next.scheduler.start()
+    const again = await second.hanging()
+    expect(again).toMatchObject({ attempt: 2, transaction: { attempts: 2, status: 'PROCESSING' } })
+    expect(next.log.entries).toMatchObject([{ level: 'warn', fields: { orphans: 1 } }])
+    const outcomes = next.store.rows('attempts').map(({ outcome }) => outcome)
+    expect(outcomes).toEqual(['interrupted', null])
+    await next.store.close()
+    const nextStopped = next.scheduler.stop()
+    again.end()
+    await nextStopped
+
+    await using last = testScheduler(scriptedCalls(), { dataDir, triesMax: 2 })
+    await last.scheduler.start()
+    expect(await last.state('a')).toBe('FAILED 2')
+    expect(last.store.rows('jobs')).toEqual([])
+  })
+})

@@ -1,0 +1,262 @@
+import { describe, expect, spyOn, test } from 'bun:test'
+import { simulatedProcessor } from '../../src/processors/simulated.ts'
+import {
+  scriptedCalls,
+  scriptedPure,
+  type TestScheduler,
+  testScheduler,
+} from '../support/scheduler.ts'
+import { firstValue } from '../support/store.ts'
+
+const YEAR_MS = 365 * 24 * 3_600_000
+
+/** Lets the database grow by no page more than it has, or as far as it likes. */
+function limitPages({ store }: TestScheduler, how: 'full' | 'room'): void {
+  const { client } = store.database
+  const pages = how === 'full' ? firstValue(client, 'PRAGMA page_count') : 1_000_000
+  client.run(`PRAGMA max_page_count = ${pages}`)
+}
+
+/** An error that a full disk has no room for. */
+function throwBig(): never {
+  throw new Error('x'.repeat(100_000))
+}
+
+describe('the loop', () => {
+  test('with nothing to do asks nothing and waits on no timer, however long', async () => {
+    await using run = testScheduler(scriptedPure())
+    const asked = spyOn(run.store.jobs, 'nextRunAt')
+    await run.scheduler.start()
+    for (let i = 0; i < 3; i++) {
+      await run.recorded()
+      run.clock.pass(YEAR_MS)
+    }
+    expect(asked).toHaveBeenCalledTimes(1)
+    expect(run.clock.timers).toBe(0)
+    expect(run.scheduler.alive).toBe(true)
+  })
+
+  test('with all jobs in the far future waits on one timer, and asks nothing until then', async () => {
+    await using run = testScheduler(simulatedProcessor(10 * YEAR_MS))
+    await run.scheduler.start()
+    const asleep = run.clock.nextTimer()
+    await run.accept('a')
+    await asleep
+    const asked = spyOn(run.store.jobs, 'nextRunAt')
+    run.clock.pass(10 * YEAR_MS - 1)
+    await run.recorded()
+    expect(asked).not.toHaveBeenCalled()
+    expect(run.clock.timers).toBe(1)
+    expect(await run.state('a')).toBe('PROCESSING 1')
+
+    run.clock.pass(1)
+    // Once for the look when the timer fired, once for the look after the commit.
+    while (asked.mock.calls.length < 2) await run.store.probe()
+    expect(await run.state('a')).toBe('PROCESSED 1')
+    expect(run.clock.timers).toBe(0)
+  })
+
+  test('keeps one timer, however often it is woken', async () => {
+    await using run = testScheduler(simulatedProcessor(30_000))
+    await run.scheduler.start()
+    for (let i = 0; i < 5; i++) {
+      const asleep = run.clock.nextTimer()
+      await run.accept(`${i}`)
+      await asleep
+      run.clock.pass(1000)
+    }
+    expect(run.clock.timers).toBe(1)
+    run.scheduler.wake()
+    run.scheduler.wake()
+    await run.clock.nextTimer()
+    expect(run.clock.timers).toBe(1)
+  })
+
+  test('does what is due at once, past any number of jobs that are not', async () => {
+    const processor = scriptedPure()
+    await using run = testScheduler(processor)
+    const later = Array.from({ length: 300 }, (_, i) => `later ${i}`)
+    await Promise.all(later.map((name) => run.accept(name, 'SNOOZE')))
+    expect(await run.work()).toBe(10_000)
+    processor.works.length = 0
+    await run.accept('now', 'OK')
+    expect(await run.scheduler.runOnce()).toBe(0)
+    expect(processor.works).toMatchObject([{ transaction: { transactionId: 'now' } }])
+    expect(await run.work()).toBe(10_000)
+  })
+
+  test('loses no wake that comes between its look and its sleep', async () => {
+    const processor = scriptedPure()
+    await using run = testScheduler(processor)
+    await run.accept('a', 'OK')
+    const processed = Promise.withResolvers<void>()
+    processor.before = () => processed.resolve()
+    // The look finds nothing, and what comes right after it is announced by a wake.
+    spyOn(run.store.jobs, 'nextRunAt').mockImplementationOnce(() => {
+      run.scheduler.wake()
+      return undefined
+    })
+    await run.scheduler.start()
+    await processed.promise
+    await run.recorded()
+    expect(await run.state('a')).toBe('PROCESSED 1')
+  })
+})
+
+describe('a wall clock that is stepped', () => {
+  test('is logged once, when the loop looks; a little drift is not', async () => {
+    await using run = testScheduler(scriptedPure())
+    await run.scheduler.start()
+    for (const ms of [999, -1000, 3_600_000, 0, -3_600_000]) {
+      run.clock.stepWall(ms)
+      run.scheduler.wake()
+      await run.recorded()
+    }
+    const message = 'the wall clock was stepped'
+    expect(run.log.entries).toEqual([
+      { level: 'warn', message, fields: { stepped_ms: 3_599_999 } },
+      { level: 'warn', message, fields: { stepped_ms: -3_600_000 } },
+    ])
+  })
+})
+
+describe('starting and stopping', () => {
+  test('a stop before the start is fine, and nothing runs after it', async () => {
+    const processor = scriptedPure()
+    await using run = testScheduler(processor)
+    await run.accept('a', 'OK')
+    await run.scheduler.stop()
+    const recovered = spyOn(run.store.jobs, 'recover')
+    await run.scheduler.start()
+    expect(run.scheduler.alive).toBe(false)
+    await run.recorded()
+    expect(processor.works).toEqual([])
+    expect(recovered).not.toHaveBeenCalled()
+  })
+
+  test('a stop during the start is heard', async () => {
+    const processor = scriptedPure()
+    await using run = testScheduler(processor)
+    await run.accept('a', 'OK')
+    const started = run.scheduler.start()
+    await run.scheduler.stop()
+    await started
+    expect(run.scheduler.alive).toBe(false)
+    await run.recorded()
+    expect(processor.works).toEqual([])
+  })
+
+  test('a second start changes nothing, also while the first is under way', async () => {
+    await using run = testScheduler(simulatedProcessor(30_000))
+    await run.accept('a')
+    const recovered = spyOn(run.store.jobs, 'recover')
+    const asleep = run.clock.nextTimer()
+    await Promise.all([run.scheduler.start(), run.scheduler.start()])
+    await run.scheduler.start()
+    await asleep
+    await run.recorded()
+    expect(recovered).toHaveBeenCalledTimes(1)
+    expect(run.clock.timers).toBe(1)
+  })
+
+  test('a second stop is fine, and so is one at the same time', async () => {
+    await using run = testScheduler(simulatedProcessor(30_000))
+    await run.scheduler.start()
+    expect(run.scheduler.alive).toBe(true)
+    const asleep = run.clock.nextTimer()
+    await run.accept('a')
+    await asleep
+    await Promise.all([run.scheduler.stop(), run.scheduler.stop()])
+    await run.scheduler.stop()
+    expect(run.scheduler.alive).toBe(false)
+    // The timer of the sleep that the stop ended is gone with it.
+    expect(run.clock.timers).toBe(0)
+  })
+})
+
+describe('a storage that refuses', () => {
+  test('is asked again after a second, and the scheduler stays alive', async () => {
+    const processor = scriptedPure()
+    await using run = testScheduler(processor)
+    await run.scheduler.start()
+    processor.before = throwBig
+    limitPages(run, 'full')
+    const refused = run.clock.nextTimer()
+    await run.accept('a')
+    await refused
+    const error = {
+      level: 'error',
+      message: 'the storage takes no writes',
+      fields: { reason: 'full' },
+    }
+    expect(run.log.entries).toEqual([error] as never)
+    expect(await run.state('a')).toBe('PENDING 0')
+
+    // Still full: again a second later.
+    run.clock.pass(999)
+    expect(run.clock.timers).toBe(1)
+    const refusedAgain = run.clock.nextTimer()
+    run.clock.pass(1)
+    await refusedAgain
+    expect(run.log.entries).toHaveLength(2)
+    expect(run.scheduler.alive).toBe(true)
+
+    limitPages(run, 'room')
+    const putOff = run.clock.nextTimer()
+    run.clock.pass(1000)
+    await putOff
+    expect(await run.state('a')).toBe('PENDING 1')
+    expect(run.store.fatal).toEqual([])
+  })
+
+  test('is asked again for the outcome of a call, and the call is not made again', async () => {
+    const processor = scriptedCalls()
+    await using run = testScheduler(processor)
+    await run.scheduler.start()
+    await run.accept('a', 'HANG')
+    const call = await processor.hanging()
+    limitPages(run, 'full')
+    const refused = run.clock.nextTimer()
+    call.end({ kind: 'fail', detail: 'x'.repeat(100_000) })
+    await refused
+    expect(await run.state('a')).toBe('PROCESSING 1')
+    expect(run.scheduler.alive).toBe(true)
+
+    limitPages(run, 'room')
+    run.clock.pass(1000)
+    await run.recorded()
+    expect(await run.state('a')).toBe('FAILED 1')
+    expect(processor.works).toHaveLength(1)
+  })
+
+  test('is asked once more by a stop, and then the outcome is left to the next process', async () => {
+    const processor = scriptedCalls()
+    await using run = testScheduler(processor)
+    await run.scheduler.start()
+    await run.accept('a', 'HANG')
+    const call = await processor.hanging()
+    limitPages(run, 'full')
+    const refused = run.clock.nextTimer()
+    call.end({ kind: 'fail', detail: 'x'.repeat(100_000) })
+    await refused
+    const stopped = run.scheduler.stop()
+    run.clock.pass(1000)
+    await stopped
+    expect(run.store.rows('jobs')).toMatchObject([{ claim: 1 }])
+    expect(await run.state('a')).toBe('PROCESSING 1')
+  })
+
+  test('for good ends the scheduler, which says so and is no longer alive', async () => {
+    const processor = scriptedPure()
+    await using run = testScheduler(processor)
+    await run.scheduler.start()
+    // From here on SQLite refuses every write with SQLITE_READONLY.
+    processor.before = () => run.store.database.client.run('PRAGMA query_only = 1')
+    await run.accept('a', 'OK')
+    while (run.log.entries.length === 0) await new Promise((resolve) => setImmediate(resolve))
+    expect(run.scheduler.alive).toBe(false)
+    expect(run.store.fatal).toHaveLength(1)
+    expect(run.log.entries).toMatchObject([{ level: 'error', message: 'the scheduler stopped' }])
+    run.store.database.client.run('PRAGMA query_only = 0')
+  })
+})

@@ -1,0 +1,183 @@
+import type { Outcome, Processor, Work } from '../../src/scheduler/outcome.ts'
+import { Scheduler, type SchedulerDeps } from '../../src/scheduler/scheduler.ts'
+import type { ManualClock } from './clock.ts'
+import { recordingLog } from './service.ts'
+import { sentTransaction, type TestStore, type TestStoreOptions, testStore } from './store.ts'
+
+/** What one attempt comes to. A SNOOZE is for 10 s, after which the same attempt goes on. */
+export type Line = 'OK' | 'ERROR' | 'RETRY' | 'FAIL' | 'SNOOZE' | 'HANG'
+
+export const SNOOZE_MS = 10_000
+
+/** A call that goes on until the test ends it. */
+export type HangingCall = Work & { end(outcome?: Outcome): void; break(error: unknown): void }
+
+export type ScriptedProcessor<P extends Processor = Processor> = P & {
+  /** All that it was given, in order. */
+  works: Work[]
+  /** Looks around before each attempt. */
+  before: (work: Work) => unknown
+}
+
+/**
+ * A processor that does what each transaction's `extra.script` says: one line an attempt, the last
+ * one for all that follow.
+ */
+export function scriptedPure(): ScriptedProcessor<Extract<Processor, { kind: 'pure' }>> {
+  const works: Work[] = []
+  return {
+    kind: 'pure',
+    works,
+    before: () => {},
+    process(work) {
+      works.push(work)
+      this.before(work)
+      return act(work)
+    },
+  }
+}
+
+export type ScriptedCalls = ScriptedProcessor<Extract<Processor, { kind: 'call' }>> & {
+  /** The next call that hangs, once it does. */
+  hanging(): Promise<HangingCall>
+  /** Breaks all calls that hang, so that a test that failed can end. */
+  abandon(): void
+  /** Calls under way now, and at most so far. */
+  active: number
+  activeMax: number
+}
+
+/** The same as a processor that makes calls, which alone can HANG. */
+export function scriptedCalls(): ScriptedCalls {
+  const hanging: HangingCall[] = []
+  const waiting: ((call: HangingCall) => void)[] = []
+  const open = new Set<(error: unknown) => void>()
+  return {
+    kind: 'call',
+    works: [],
+    before: () => {},
+    active: 0,
+    activeMax: 0,
+    async hanging() {
+      return hanging.shift() ?? new Promise<HangingCall>((resolve) => waiting.push(resolve))
+    },
+    abandon() {
+      for (const reject of open) reject(new Error('The test is over.'))
+    },
+    async process(work) {
+      this.works.push(work)
+      this.active++
+      this.activeMax = Math.max(this.active, this.activeMax)
+      try {
+        this.before(work)
+        if (lineOf(work) !== 'HANG') return act(work)
+        const { promise, resolve, reject } = Promise.withResolvers<Outcome>()
+        const call = {
+          ...work,
+          end: (end: Outcome = { kind: 'done' }) => resolve(end),
+          break: reject,
+        }
+        open.add(reject)
+        const taker = waiting.shift()
+        if (taker) taker(call)
+        else hanging.push(call)
+        return await promise
+      } finally {
+        this.active--
+      }
+    },
+  }
+}
+
+function lineOf({ transaction, attempt }: Work): Line {
+  const { script = [] } = transaction.extra as { script?: Line[] }
+  return script[Math.min(attempt, script.length) - 1] ?? 'OK'
+}
+
+function act(work: Work): Outcome {
+  const line = lineOf(work)
+  switch (line) {
+    case 'OK':
+      return { kind: 'done' }
+    case 'ERROR':
+      throw new Error(`attempt ${work.attempt} broke`)
+    case 'RETRY':
+      return { kind: 'retry', detail: `attempt ${work.attempt} was put off` }
+    case 'FAIL':
+      return { kind: 'fail', detail: `attempt ${work.attempt} was refused` }
+    case 'SNOOZE': {
+      const until = work.startedAt + SNOOZE_MS
+      return work.now >= until ? { kind: 'done' } : { kind: 'snooze', until }
+    }
+    case 'HANG':
+      throw new Error('Only a call can hang.')
+    default:
+      return line satisfies never
+  }
+}
+
+export type TestScheduler = {
+  scheduler: Scheduler
+  store: TestStore
+  clock: ManualClock
+  log: ReturnType<typeof recordingLog>
+  /** Stores a transaction with its script. */
+  accept(transactionId: string, ...script: Line[]): Promise<void>
+  /** Does all that is due now, without the loop. Returns in how many ms there is more to do. */
+  work(): Promise<number | undefined>
+  /**
+   * Resolves when the outcomes of the calls that have ended are on the disk: by the end of one
+   * commit they all wait for one, and the next has them.
+   */
+  recorded(): Promise<void>
+  /** Status and number of attempts of a transaction. */
+  state(transactionId: string): Promise<string>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+export type TestSchedulerOptions = TestStoreOptions & Partial<SchedulerDeps>
+
+/** The real scheduler on a real store, with a clock that the test moves. */
+export function testScheduler(
+  processor: Processor & { abandon?(): void },
+  options: TestSchedulerOptions = {},
+): TestScheduler {
+  const { clock: givenClock, dataDir, backlogMax, ...deps } = options
+  const store = testStore(options)
+  const { clock } = store
+  const log = recordingLog()
+  const scheduler = new Scheduler({ ...store, processor, clock, log, random: () => 0.5, ...deps })
+  return {
+    scheduler,
+    store,
+    clock,
+    log,
+    async accept(transactionId, ...script) {
+      const { kind } = await store.accept(sentTransaction({ transactionId, extra: { script } }))
+      if (kind !== 'accepted') throw new Error(`The transaction was not accepted: ${kind}.`)
+      scheduler.wake()
+    },
+    async work() {
+      for (;;) {
+        const delay = await scheduler.runOnce()
+        if (delay !== 0) return delay
+      }
+    },
+    async recorded() {
+      await store.probe()
+      await store.probe()
+    },
+    async state(transactionId) {
+      const found = await store.find(transactionId)
+      return `${found?.status} ${found?.attempts}`
+    },
+    async [Symbol.asyncDispose]() {
+      const stopped = scheduler.stop()
+      processor.abandon?.()
+      // Past the wait for a storage that refuses.
+      clock.pass(1000)
+      await stopped
+      await store[Symbol.asyncDispose]()
+    },
+  }
+}
