@@ -19,7 +19,8 @@ export function createApp(deps: AppDeps): App {
     info: { title: 'txhook', version, description: 'Transaction webhooks, taken and processed.' },
     components,
   }
-  const app = new Elysia({ strictPath: true })
+  // Unless told, Elysia takes every host name to have four characters or more.
+  const app = new Elysia({ strictPath: true, handler: { standardHostname: false } })
     // Before every route, so that it has the errors of all of them.
     .onError(({ code, error, request }) => {
       const problem = code === 'NOT_FOUND' ? noRoute(request) : problemOf(error)

@@ -27,20 +27,35 @@ export function requireJson(headers: Headers): void {
 /**
  * Reads a body of at most `bytesMax` bytes, whatever its headers say of its length.
  *
- * @throws Problem body_too_large
+ * @throws Problem body_too_large; invalid_json where the sender hung up before its end
  */
 export async function readBody(request: Request, bytesMax: number): Promise<Uint8Array> {
   const length = request.headers.get('content-length')
-  if (length !== null) {
-    if (Number(length) > bytesMax) throw tooLarge(bytesMax)
-    return new Uint8Array(await request.arrayBuffer())
+  if (Number(length) > bytesMax) throw tooLarge(bytesMax)
+  let body: Uint8Array
+  try {
+    body =
+      length === null
+        ? await readChunks(request.body ?? [], bytesMax)
+        : new Uint8Array(await request.arrayBuffer())
+  } catch {
+    throw new Problem('invalid_json', 'The body broke off.')
   }
+  if (body.byteLength > bytesMax) throw tooLarge(bytesMax)
+  return body
+}
+
+/** Reads no further than to where it is sure that there are more than `bytesMax` bytes. */
+async function readChunks(
+  stream: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  bytesMax: number,
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
   let bytes = 0
-  for await (const chunk of request.body ?? []) {
-    bytes += chunk.byteLength
-    if (bytes > bytesMax) throw tooLarge(bytesMax)
+  for await (const chunk of stream) {
     chunks.push(chunk)
+    bytes += chunk.byteLength
+    if (bytes > bytesMax) break
   }
   return Buffer.concat(chunks)
 }

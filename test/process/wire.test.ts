@@ -1,0 +1,134 @@
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { CONTRACT_CASES, CONTRACT_FLAGS, checkCase } from '../support/contract-cases.ts'
+import { type RunningTxhook, startTxhook, VARIANTS } from '../support/executable.ts'
+import { temporaryDirectory, transactionBody } from '../support/service.ts'
+import { SIGNATURE_FLAGS, signatureCases, signedHeaders } from '../support/signature-cases.ts'
+
+// A process of its own takes its time on a busy machine.
+setDefaultTimeout(60_000)
+
+const argsOf = (flags: Record<string, string>) => Object.entries(flags).flat()
+
+describe.each([...VARIANTS])('over the wire, txhook (%s)', (variant) => {
+  test('answers every case of the contract as the contract has it', async () => {
+    using directory = temporaryDirectory()
+    const args = argsOf(CONTRACT_FLAGS)
+    await using txhook = await startTxhook({ variant, cwd: directory.path, args })
+    for (const it of CONTRACT_CASES) {
+      await checkCase(txhook.fetch, it).catch((cause) => {
+        throw new Error(it.name, { cause })
+      })
+    }
+    expect((await txhook.end('SIGTERM')).exitCode).toBe(0)
+  })
+
+  test('answers every case of the signatures as the contract has it', async () => {
+    using directory = temporaryDirectory()
+    const args = argsOf(SIGNATURE_FLAGS)
+    await using txhook = await startTxhook({ variant, cwd: directory.path, args })
+    for (const it of signatureCases(Date.now())) {
+      await checkCase(txhook.fetch, it).catch((cause) => {
+        throw new Error(it.name, { cause })
+      })
+    }
+  })
+})
+
+describe('what only a socket can send', () => {
+  const body = JSON.stringify(transactionBody())
+  const post = (...headers: string[]) =>
+    [
+      'POST /webhook HTTP/1.1',
+      'Host: localhost',
+      'Connection: close',
+      'Content-Type: application/json',
+      `Content-Length: ${body.length}`,
+      ...headers,
+      '',
+      body,
+    ].join('\r\n')
+
+  test.each(['webhook-id', 'webhook-timestamp', 'webhook-signature'] as const)(
+    'a doubled %s is a 401, even when both are right',
+    async (doubled) => {
+      using directory = temporaryDirectory()
+      const args = argsOf(SIGNATURE_FLAGS)
+      await using txhook = await startTxhook({ cwd: directory.path, args })
+      const headers = signedHeaders(body, Date.now())
+      const lines = (['webhook-id', 'webhook-timestamp', 'webhook-signature'] as const).map(
+        (name) => `${name}: ${headers[name]}`,
+      )
+      expect(await send(txhook, post(...lines))).toStartWith('HTTP/1.1 202 ')
+      const answer = await send(txhook, post(...lines, `${doubled}: ${headers[doubled]}`))
+      expect(answer).toStartWith('HTTP/1.1 401 ')
+      expect(answer).toContain('"code":"invalid_signature"')
+    },
+  )
+
+  test('a body that is announced too long is a 413 before any of it is sent', async () => {
+    using directory = temporaryDirectory()
+    await using txhook = await startTxhook({ cwd: directory.path })
+    const head = post().replace(/Content-Length: \d+/, 'Content-Length: 3000000000')
+    const answer = await send(txhook, head.slice(0, -body.length))
+    expect(answer).toStartWith('HTTP/1.1 413 ')
+    expect(answer).toContain('"code":"body_too_large"')
+  })
+
+  test('a body without an end is a 413, and the server goes on', async () => {
+    using directory = temporaryDirectory()
+    await using txhook = await startTxhook({ cwd: directory.path })
+    const chunk = `4000\r\n${' '.repeat(0x4000)}\r\n`
+    const head = post().replace(/Content-Length: \d+/, 'Transfer-Encoding: chunked')
+    const answer = await send(txhook, head.slice(0, -body.length) + chunk.repeat(64))
+    expect(answer).toStartWith('HTTP/1.1 413 ')
+    expect((await txhook.post(transactionBody())).status).toBe(202)
+  })
+
+  test('a health check of HTTP/1.0, without a Host, is answered', async () => {
+    using directory = temporaryDirectory()
+    await using txhook = await startTxhook({ cwd: directory.path })
+    expect(await send(txhook, 'GET /readyz HTTP/1.0\r\n\r\n')).toContain('"status":"READY"')
+  })
+
+  test.each([
+    ['a path', `/v1/transactions/${'%zz'}`, '400'],
+    ['a path that leads out', '/v1/transactions/../../etc/passwd', '404'],
+  ])('%s that makes no sense is a problem', async (_name, path, status) => {
+    using directory = temporaryDirectory()
+    await using txhook = await startTxhook({ cwd: directory.path })
+    const answer = await send(
+      txhook,
+      `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+    )
+    expect(answer).toStartWith(`HTTP/1.1 ${status} `)
+    expect(answer).toContain('application/problem+json')
+  })
+})
+
+/** Sends bytes as they are, and resolves with all that comes back until the server hangs up. */
+async function send(txhook: RunningTxhook, bytes: string): Promise<string> {
+  const { hostname, port } = new URL(txhook.url)
+  const { promise, resolve } = Promise.withResolvers<string>()
+  let answer = ''
+  const enough = () => {
+    const length = /content-length: (\d+)/i.exec(answer)
+    const bodyAt = answer.indexOf('\r\n\r\n') + 4
+    if (length && bodyAt > 3 && answer.length - bodyAt >= Number(length[1])) resolve(answer)
+  }
+  const socket = await Bun.connect({
+    hostname,
+    port: Number(port),
+    socket: {
+      data(_socket, data) {
+        answer += data.toString('latin1')
+        enough()
+      },
+      close: () => resolve(answer),
+      error: () => resolve(answer),
+    },
+  })
+  socket.write(bytes)
+  await promise
+  socket.end()
+  return answer
+}

@@ -1,0 +1,960 @@
+/**
+ * What the contract says of single requests, as data. The same table runs against the app in
+ * process and, over real HTTP, against the compiled executable: `checkCase` needs nothing but a way
+ * to send a request.
+ *
+ * Every case has transaction ids of its own, so that all of them can run against one service, in
+ * any order. They expect the flags CONTRACT_FLAGS and no webhook secrets.
+ */
+
+import { expect } from 'bun:test'
+import { transactionBody } from './service.ts'
+
+/** Sends a request to the service under test; `path` begins with a slash. */
+export type Send = (path: string, init: RequestInit) => Promise<Response>
+
+export type ContractRequest = {
+  method: string
+  path: string
+  headers?: Record<string, string>
+  body?: Uint8Array
+  /** The body goes out in pieces of this many bytes, without a Content-Length. */
+  chunkBytes?: number
+}
+
+export type ContractCase = {
+  name: string
+  /** Posted before; each must be answered with 202. */
+  before?: readonly ContractRequest[]
+  request: ContractRequest
+  status: number
+  /** The `code` of the problem; none: the answer is no problem. */
+  code?: string
+  /** The `errors` of the problem, as path and code; none: it has no such member. */
+  errors?: readonly (readonly [path: string, code: string])[]
+  /** What the answer's headers must be, where it matters. */
+  headers?: Readonly<Record<string, string>>
+  /** The transaction that the case is about, and whether there is one afterwards. */
+  transactionId?: string
+  stored: boolean
+  /** The five fields and `extra` of what is stored afterwards. */
+  shown?: Readonly<Record<string, unknown>>
+}
+
+export const CONTRACT_BODY_BYTES_MAX = 1024
+
+/** The flags that the cases expect; all others may be anything. */
+export const CONTRACT_FLAGS = { '--max-body-bytes': String(CONTRACT_BODY_BYTES_MAX) } as const
+
+const WEBHOOK_PATH = '/v1/webhooks/transactions'
+const JSON_HEADERS = { 'content-type': 'application/json' } as const
+const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/
+
+/** Sends the request of a case and throws where the answer, or what is stored, isn't as expected. */
+export async function checkCase(send: Send, it: ContractCase): Promise<void> {
+  for (const request of it.before ?? []) {
+    expect((await sendRequest(send, request)).status).toBe(202)
+  }
+  const response = await sendRequest(send, it.request)
+  const text = await response.text()
+  const body = it.request.method === 'HEAD' ? undefined : text
+  expect([response.status, text]).toEqual([it.status, text])
+  expect(response.headers.get('x-request-id')).toMatch(UUID)
+  for (const [name, value] of Object.entries(it.headers ?? {})) {
+    expect([name, response.headers.get(name)]).toEqual([name, value])
+  }
+  if (it.code === undefined) {
+    expect(response.headers.get('content-type')).not.toContain('problem')
+  } else if (body !== undefined) {
+    checkProblem(response, body, it)
+  }
+  if (it.status === 202 && body !== undefined) checkAccepted(response, body, it)
+  await checkStored(send, it)
+}
+
+function checkProblem(response: Response, body: string, it: ContractCase): void {
+  expect(response.headers.get('content-type')).toBe('application/problem+json')
+  expect(response.headers.get('cache-control')).toBe('no-store')
+  const problem = JSON.parse(body)
+  expect(problem).toMatchObject({ type: 'about:blank', status: it.status, code: it.code })
+  expect(problem.title).toBeString()
+  expect(problem.detail).toBeString()
+  expect(problem.detail).not.toBeEmpty()
+  expect(problem.request_id).toBe(response.headers.get('x-request-id'))
+  const faults = problem.errors as { path: string; code: string; message: string }[] | undefined
+  // Which faults are named is the contract's matter; in which order they come isn't.
+  const found = faults?.map(({ path, code }) => `${path}: ${code}`).sort()
+  expect(found).toEqual(it.errors?.map(([path, code]) => `${path}: ${code}`).sort())
+  for (const { message } of faults ?? []) expect(message).not.toBeEmpty()
+}
+
+function checkAccepted(response: Response, body: string, it: ContractCase): void {
+  if (it.transactionId === undefined) throw new Error('a 202 is about a transaction')
+  expect(response.headers.get('location')).toBe(transactionPath(it.transactionId))
+  checkShown(JSON.parse(body), it)
+}
+
+/** A GET right after the answer tells the truth. */
+async function checkStored(send: Send, it: ContractCase): Promise<void> {
+  if (it.transactionId === undefined) return
+  const response = await send(transactionPath(it.transactionId), { method: 'GET' })
+  expect(response.status).toBe(it.stored ? 200 : 404)
+  if (it.stored) checkShown((await response.json()) as Record<string, unknown>, it)
+}
+
+function checkShown(transaction: Record<string, unknown>, it: ContractCase): void {
+  if (it.shown === undefined) throw new Error('a stored transaction has something to show')
+  const { transaction_id, source_account, destination_account, amount, currency, extra } =
+    transaction
+  const five = { transaction_id, source_account, destination_account, amount, currency }
+  // As text: it tells `__proto__` as a member and the order of members, which equality doesn't.
+  expect(JSON.stringify({ ...five, extra })).toBe(JSON.stringify(it.shown))
+}
+
+function sendRequest(send: Send, { method, path, headers, body, chunkBytes }: ContractRequest) {
+  const init: RequestInit = { method }
+  if (headers) init.headers = headers
+  if (body) init.body = chunkBytes === undefined ? body : chunked(body, chunkBytes)
+  return send(path, init)
+}
+
+function chunked(body: Uint8Array, chunkBytes: number): ReadableStream<Uint8Array> {
+  let offset = 0
+  return new ReadableStream({
+    pull(controller) {
+      if (offset >= body.length) return controller.close()
+      controller.enqueue(body.slice(offset, offset + chunkBytes))
+      offset += chunkBytes
+    },
+  })
+}
+
+export function transactionPath(transactionId: string): string {
+  return `/v1/transactions/${encodeURIComponent(transactionId)}`
+}
+
+/** A webhook with this text, or these bytes, as its body. */
+export function webhookRequest(
+  body: string | Uint8Array,
+  headers: Record<string, string> = JSON_HEADERS,
+): ContractRequest {
+  // Always bytes: with a text, fetch would add a Content-Type of its own where there is none.
+  const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : body
+  return { method: 'POST', path: WEBHOOK_PATH, headers, body: bytes }
+}
+
+/** Ids that are nobody else's, and the same ones in every run. */
+function idSource(prefix: string): () => string {
+  let count = 0
+  return () => `${prefix}_${++count}`
+}
+
+const newId = idSource('contract')
+
+function idOf({ transaction_id }: Record<string, unknown>): string {
+  return transaction_id as string
+}
+
+/** The whole of a stored transaction as it is shown, from the fields that were sent. */
+function shownAs(fields: Record<string, unknown>, changes: Record<string, unknown> = {}) {
+  const { transaction_id, source_account, destination_account, amount, currency, ...extra } = fields
+  const five = { transaction_id, source_account, destination_account, amount, currency }
+  return { ...five, extra, ...changes }
+}
+
+function accepted(
+  name: string,
+  changes: Record<string, unknown>,
+  shown: Record<string, unknown> = {},
+): ContractCase {
+  const fields = transactionBody({ transaction_id: newId(), ...changes })
+  return {
+    name: `accepted: ${name}`,
+    request: webhookRequest(JSON.stringify(fields)),
+    status: 202,
+    transactionId: idOf(fields),
+    stored: true,
+    shown: shownAs(fields, shown),
+  }
+}
+
+function invalid(
+  name: string,
+  changes: Record<string, unknown>,
+  ...errors: [path: string, code: string][]
+): ContractCase {
+  const fields = transactionBody({ transaction_id: newId(), ...changes })
+  const { transaction_id: id } = fields
+  // An id that may be asked for: then it must not be there.
+  const askable = typeof id === 'string' && id !== '' && id !== '.' && id !== '..'
+  return {
+    name: `422: ${name}`,
+    request: webhookRequest(JSON.stringify(fields)),
+    status: 422,
+    code: 'invalid_transaction',
+    errors,
+    ...(askable ? { transactionId: id } : {}),
+    stored: false,
+  }
+}
+
+/** The text of a webhook whose amount stands there as it is given. */
+export function webhookText(transactionId: string, amount: string, currency: string): string {
+  const fields = transactionBody({ transaction_id: transactionId, amount: 0, currency })
+  return JSON.stringify(fields).replace('"amount":0,', () => `"amount":${amount},`)
+}
+
+function amountIs(amount: string, currency: string, shown: number): ContractCase {
+  const id = newId()
+  return {
+    name: `accepted: the amount ${amount} ${currency}`,
+    request: webhookRequest(webhookText(id, amount, currency)),
+    status: 202,
+    transactionId: id,
+    stored: true,
+    shown: shownAs(transactionBody({ transaction_id: id, amount: shown, currency })),
+  }
+}
+
+function amountIsnt(amount: string, currency: string, code: string): ContractCase {
+  const id = newId()
+  return {
+    name: `422: the amount ${amount} ${currency} (${code})`,
+    request: webhookRequest(webhookText(id, amount, currency)),
+    status: 422,
+    code: 'invalid_transaction',
+    errors: [['amount', code]],
+    transactionId: id,
+    stored: false,
+  }
+}
+
+function notJson(name: string, text: (id: string) => string | Uint8Array): ContractCase {
+  const id = newId()
+  return {
+    name: `400: ${name}`,
+    request: webhookRequest(text(id)),
+    status: 400,
+    code: 'invalid_json',
+    transactionId: id,
+    stored: false,
+  }
+}
+
+function withHeaders(
+  name: string,
+  headers: Record<string, string>,
+  fault?: { status: number; code: string },
+): ContractCase {
+  const fields = transactionBody({ transaction_id: newId() })
+  return {
+    name: `${fault?.status ?? 'accepted'}: ${name}`,
+    request: webhookRequest(JSON.stringify(fields), headers),
+    status: 202,
+    ...fault,
+    transactionId: idOf(fields),
+    stored: fault === undefined,
+    shown: shownAs(fields),
+  }
+}
+
+const UNSUPPORTED = { status: 415, code: 'unsupported_media_type' } as const
+
+/** A webhook that is exactly as long as it is told to be. */
+function webhookOfLength(id: string, bytes: number): { text: string; extra: string } {
+  const empty = JSON.stringify(transactionBody({ transaction_id: id, note: '' }))
+  const extra = 'x'.repeat(bytes - empty.length)
+  return { text: JSON.stringify(transactionBody({ transaction_id: id, note: extra })), extra }
+}
+
+function ofLength(bytes: number, chunkBytes?: number): ContractCase {
+  const id = newId()
+  const { text, extra } = webhookOfLength(id, bytes)
+  const fits = bytes <= CONTRACT_BODY_BYTES_MAX
+  const way = chunkBytes === undefined ? 'in one piece' : `in chunks of ${chunkBytes}`
+  return {
+    name: `${fits ? 'accepted' : '413'}: a body of ${bytes} bytes ${way}`,
+    request: { ...webhookRequest(text), ...(chunkBytes === undefined ? {} : { chunkBytes }) },
+    ...(fits ? { status: 202 } : { status: 413, code: 'body_too_large' }),
+    transactionId: id,
+    stored: fits,
+    shown: shownAs(transactionBody({ transaction_id: id, note: extra })),
+  }
+}
+
+/** A request with several faults: the check that comes first is the one that answers. */
+function firstFault(
+  name: string,
+  request: ContractRequest,
+  status: number,
+  code: string,
+): ContractCase {
+  return {
+    name: `${status}, the first of several faults: ${name}`,
+    request,
+    status,
+    code,
+    stored: false,
+  }
+}
+
+function replay(
+  name: string,
+  first: (id: string) => string,
+  second: (id: string) => string,
+  extra: Record<string, unknown> = {},
+): ContractCase {
+  const id = newId()
+  return {
+    name: `replayed: ${name}`,
+    before: [webhookRequest(first(id))],
+    request: webhookRequest(second(id)),
+    status: 202,
+    headers: { 'idempotent-replayed': 'true' },
+    transactionId: id,
+    stored: true,
+    shown: shownAs(transactionBody({ transaction_id: id, ...extra })),
+  }
+}
+
+function conflict(changes: Record<string, unknown>): ContractCase {
+  const fields = transactionBody({ transaction_id: newId() })
+  const id = idOf(fields)
+  const differing = Object.keys(fields).filter((field) => field in changes)
+  return {
+    name: `409: the second time ${JSON.stringify(changes)}`,
+    before: [webhookRequest(JSON.stringify(fields))],
+    request: webhookRequest(JSON.stringify({ ...fields, ...changes })),
+    status: 409,
+    code: 'transaction_conflict',
+    errors: differing.map((field) => [field, 'differs']),
+    headers: { location: transactionPath(id) },
+    transactionId: id,
+    stored: true,
+    shown: shownAs(fields),
+  }
+}
+
+function route(
+  method: string,
+  path: string,
+  status: number,
+  code?: string,
+  headers: Record<string, string> = {},
+): ContractCase {
+  const end = code === undefined ? {} : { code }
+  return {
+    name: `${status}: ${method} ${path}`,
+    request: { method, path },
+    status,
+    ...end,
+    headers,
+    stored: false,
+  }
+}
+
+const wrongMethod = (method: string, path: string, allow: string) =>
+  route(method, path, 405, 'method_not_allowed', { allow })
+
+const text = (changes: Record<string, unknown>) => JSON.stringify(transactionBody(changes))
+
+/** Ids that no normalisation, trimming, case folding or URL may change. */
+const KEPT_IDS = {
+  'an upper-case id': 'TXN_KEPT',
+  'its lower-case twin, another one': 'txn_kept',
+  'inner spaces': 'kept  two spaces',
+  'URL characters': 'kept/a?b#c%2Fd+e&f=g;h:i@j',
+  'percent signs': '%kept%%41',
+  'path traversal': '../kept/../..',
+  'three dots': '...',
+  emoji: 'kept 💶👩‍👩‍👧',
+  'a composed letter': 'kept é',
+  'the same letter decomposed, another one': 'kept e\u0301',
+  'a ligature that NFKC would split': 'kept ﬁ',
+  'full-width letters': 'ｋｅｐｔ',
+  'right-to-left letters': 'kept שלום',
+  'quotes and backslashes': `kept"'\\\`$`,
+  SQL: "kept'); DROP TABLE transactions; --",
+  markup: '<kept onload=alert(1)>&amp;',
+  'a zero-width space, which is no white space': 'kept\u200b',
+  'an inner U+FEFF': 'kept\ufeffbom',
+  'an inner U+3000': 'kept\u3000ideographic',
+  'a noncharacter': 'kept\uffff',
+  'a private-use character': 'kept\ue000',
+  'the name of a prototype': '__proto__',
+  'the name of a constructor': 'constructor',
+  'the word null': 'null',
+  'a number': '1',
+  'the same number with a zero before it, another one': '01',
+} as const
+
+const hex = (char: string) => `U+${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}`
+
+/** White space that may be inside but not at an end. */
+const SPACES = [...' \u00a0\u1680\u2000\u200a\u202f\u205f\u3000\ufeff']
+/** Control characters, both separators, and every bidirectional control. */
+const REFUSED = [
+  ...'\0\u0001\t\n\r\u001f\u007f\u0080\u0085\u009f\u2028\u2029',
+  ...'\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069',
+]
+
+const NAMES = ['transaction_id', 'source_account', 'destination_account'] as const
+const FIELD_NAMES = [...NAMES, 'amount', 'currency'] as const
+
+const lengths: ContractCase[] = [
+  accepted('an id of 1 character', { transaction_id: 'L' }),
+  accepted('an id of 255 characters', { transaction_id: 'l'.repeat(255) }),
+  accepted('an id of 255 UTF-16 units', { transaction_id: `l${'😀'.repeat(127)}` }),
+  accepted('an id of 255 characters of 3 bytes', { transaction_id: '€'.repeat(255) }),
+  accepted('accounts of 1 character', { source_account: 'a', destination_account: 'b' }),
+  accepted('accounts of 128 characters', {
+    source_account: 'a'.repeat(128),
+    destination_account: '€'.repeat(128),
+  }),
+  accepted('accounts of 128 UTF-16 units', {
+    source_account: '😀'.repeat(64),
+    destination_account: `b${'é'.repeat(127)}`,
+  }),
+  accepted('both accounts alike', { source_account: 'same', destination_account: 'same' }),
+  accepted('accounts that are dots', { source_account: '.', destination_account: '..' }),
+  invalid('an id of 256 characters', { transaction_id: 'm'.repeat(256) }, [
+    'transaction_id',
+    'length',
+  ]),
+  invalid('an id of 256 UTF-16 units', { transaction_id: '😀'.repeat(128) }, [
+    'transaction_id',
+    'length',
+  ]),
+  ...NAMES.map((name) => invalid(`an empty ${name}`, { [name]: '' }, [name, 'length'])),
+  invalid(
+    'accounts of 129 characters and units',
+    { source_account: 'a'.repeat(129), destination_account: `b${'😀'.repeat(64)}` },
+    ['source_account', 'length'],
+    ['destination_account', 'length'],
+  ),
+]
+
+const characters: ContractCase[] = [
+  ...Object.entries(KEPT_IDS).map(([name, id]) => accepted(name, { transaction_id: id })),
+  ...SPACES.map((char) =>
+    accepted(`${hex(char)} inside`, {
+      transaction_id: `${newId()}${char}x`,
+      source_account: `a${char}b`,
+      destination_account: `c${char}d`,
+    }),
+  ),
+  ...SPACES.flatMap((char) => [
+    invalid(
+      `${hex(char)} in front`,
+      {
+        transaction_id: `${char}${newId()}`,
+        source_account: `${char}a`,
+        destination_account: `${char}b`,
+      },
+      ...NAMES.map((name): [string, string] => [name, 'characters']),
+    ),
+    invalid(
+      `${hex(char)} at the end`,
+      {
+        transaction_id: `${newId()}${char}`,
+        source_account: `a${char}`,
+        destination_account: `b${char}`,
+      },
+      ...NAMES.map((name): [string, string] => [name, 'characters']),
+    ),
+    invalid(`${hex(char)} alone`, { source_account: char }, ['source_account', 'characters']),
+  ]),
+  ...REFUSED.map((char) =>
+    invalid(
+      `${hex(char)} inside`,
+      {
+        transaction_id: `${newId()}${char}x`,
+        source_account: `a${char}b`,
+        destination_account: `é${char}é`,
+      },
+      ...NAMES.map((name): [string, string] => [name, 'characters']),
+    ),
+  ),
+  invalid('the id .', { transaction_id: '.' }, ['transaction_id', 'reserved']),
+  invalid('the id ..', { transaction_id: '..' }, ['transaction_id', 'reserved']),
+]
+
+const JSON_VALUES = { null: null, true: true, number: 1, array: ['a'], object: { a: 1 } } as const
+
+const types: ContractCase[] = [
+  ...NAMES.flatMap((name) =>
+    Object.entries(JSON_VALUES).map(([type, value]) =>
+      invalid(`${name} is ${type}`, { [name]: value }, [name, 'type']),
+    ),
+  ),
+  ...Object.entries(JSON_VALUES).map(([type, value]) =>
+    invalid(`currency is ${type}`, { currency: value }, ['currency', 'type']),
+  ),
+  ...[null, true, false, [1], [], { value: 1 }].map((value) =>
+    invalid(`amount is ${JSON.stringify(value)}`, { amount: value }, ['amount', 'type']),
+  ),
+  ...FIELD_NAMES.map((name) =>
+    invalid(`${name} is missing`, { [name]: undefined }, [name, 'required']),
+  ),
+  ...['null', '[]', '"text"', '1', 'true', `[${text({ transaction_id: 'rooted' })}]`].map(
+    (root): ContractCase => ({
+      name: `422: the root is ${root}`,
+      request: webhookRequest(root),
+      status: 422,
+      code: 'invalid_transaction',
+      errors: [['', 'type']],
+      transactionId: 'rooted',
+      stored: false,
+    }),
+  ),
+  {
+    name: '422: an empty object misses all five',
+    request: webhookRequest('{}'),
+    status: 422,
+    code: 'invalid_transaction',
+    errors: FIELD_NAMES.map((name) => [name, 'required']),
+    stored: false,
+  },
+  {
+    name: '422: members of the prototype are no fields',
+    request: webhookRequest(`{"__proto__":${text({ transaction_id: 'inherited' })}}`),
+    status: 422,
+    code: 'invalid_transaction',
+    errors: FIELD_NAMES.map((name) => [name, 'required']),
+    transactionId: 'inherited',
+    stored: false,
+  },
+  {
+    name: '422: field names are case-sensitive',
+    request: webhookRequest(text({}).replace('"currency"', '"Currency"')),
+    status: 422,
+    code: 'invalid_transaction',
+    errors: [['currency', 'required']],
+    stored: false,
+  },
+  invalid(
+    'every field has a fault of its own',
+    {
+      transaction_id: '..',
+      source_account: 'a\u202eb',
+      destination_account: 7,
+      amount: '1e2',
+      currency: 'usd',
+    },
+    ['source_account', 'characters'],
+    ['destination_account', 'type'],
+    ['currency', 'currency'],
+    ['amount', 'format'],
+    ['transaction_id', 'reserved'],
+  ),
+]
+
+const currencies: ContractCase[] = [
+  ...['USD', 'EUR', 'XCG', 'ZWG', 'SLE', 'BOV', 'CHE', 'UYI', 'JPY', 'KWD', 'CLF', 'UYW'].map(
+    (currency) => accepted(`the currency ${currency}`, { currency }),
+  ),
+  ...['ANG', 'BGN', 'CUC', 'HRK', 'SLL', 'ZWL', 'DEM', 'XXX', 'XTS', 'XAU', 'XAG', 'XDR'].map(
+    (currency) => invalid(`the currency ${currency}`, { currency }, ['currency', 'currency']),
+  ),
+  ...['', 'usd', 'Usd', ' USD', 'USD ', 'US', 'USDD', '840', 'ＵＳＤ', 'USD\0', '__proto__'].map(
+    (currency) =>
+      invalid(`the currency ${JSON.stringify(currency)}`, { currency }, ['currency', 'currency']),
+  ),
+]
+
+const amounts: ContractCase[] = [
+  ...[
+    '100',
+    '100.0',
+    '100.00',
+    '100.000000',
+    '1e2',
+    '1E2',
+    '1e+2',
+    '1e02',
+    '0.1e3',
+    '10000e-2',
+  ].map((amount) => amountIs(amount, 'USD', 100)),
+  ...['"100"', '"100.0"', '"100.00"', '"100.000000"', '"\\u0031\\u0030\\u0030"'].map((amount) =>
+    amountIs(amount, 'USD', 100),
+  ),
+  amountIs('0.01', 'USD', 0.01),
+  amountIs('"0.01"', 'USD', 0.01),
+  amountIs('1e-2', 'USD', 0.01),
+  amountIs(`0.01${'0'.repeat(400)}`, 'USD', 0.01),
+  amountIs(`1${'0'.repeat(400)}e-400`, 'USD', 1),
+  amountIs('0.29', 'USD', 0.29),
+  amountIs('1.005', 'KWD', 1.005),
+  amountIs('0.001', 'KWD', 0.001),
+  amountIs('0.0001', 'CLF', 0.0001),
+  amountIs('1', 'JPY', 1),
+  amountIs('1.00', 'JPY', 1),
+  amountIs('"1.00"', 'JPY', 1),
+  amountIs('9999999999999.99', 'USD', 9999999999999.99),
+  amountIs('"9999999999999.99"', 'USD', 9999999999999.99),
+  amountIs('999999999999999e-2', 'USD', 9999999999999.99),
+  amountIs('999999999999999', 'JPY', 999999999999999),
+  amountIs('999999999999.999', 'KWD', 999999999999.999),
+  amountIs('"99999999999.9999"', 'CLF', 99999999999.9999),
+
+  ...['0', '-0', '0.0', '0e9', '-0.0', '0e999999999999', '-1', '-100.00', '-1e400', '"0"'].map(
+    (amount) => amountIsnt(amount, 'USD', 'range'),
+  ),
+  ...[
+    '10000000000000',
+    '10000000000000.00',
+    '"10000000000000"',
+    '1e13',
+    '1e400',
+    '1e99999999999999999999',
+  ].map((amount) => amountIsnt(amount, 'USD', 'range')),
+  amountIsnt('1000000000000000', 'JPY', 'range'),
+  amountIsnt('1000000000000', 'KWD', 'range'),
+  amountIsnt('"100000000000"', 'CLF', 'range'),
+  ...[
+    '0.001',
+    '100.001',
+    '"100.001"',
+    '0.1000000000000000055',
+    '1e-3',
+    '1e-400',
+    '9999999999999.991',
+  ].map((amount) => amountIsnt(amount, 'USD', 'precision')),
+  amountIsnt('0.1', 'JPY', 'precision'),
+  amountIsnt('"1.5"', 'JPY', 'precision'),
+  amountIsnt('0.0001', 'KWD', 'precision'),
+  amountIsnt('0.00001', 'CLF', 'precision'),
+  ...[
+    '',
+    ' ',
+    '1e2',
+    '+1',
+    '-1',
+    '01',
+    '00.1',
+    '1.',
+    '.1',
+    ' 1',
+    '1 ',
+    '1\n',
+    '1,000',
+    '1_000',
+    '0x10',
+  ].map((amount) => amountIsnt(JSON.stringify(amount), 'USD', 'format')),
+  ...['１', '١', 'Infinity', 'NaN', '1.2.3', '$1', 'one'].map((amount) =>
+    amountIsnt(JSON.stringify(amount), 'USD', 'format'),
+  ),
+]
+
+const syntax: ContractCase[] = [
+  notJson('an empty body', () => ''),
+  notJson('white space alone', () => ' \n'),
+  notJson('a text cut off', (id) => text({ transaction_id: id }).slice(0, -1)),
+  notJson('a comma too many', (id) => text({ transaction_id: id }).replace(/}$/, ',}')),
+  notJson('something after the end', (id) => `${text({ transaction_id: id })};`),
+  notJson('two texts', (id) => text({ transaction_id: id }).repeat(2)),
+  notJson('two lines', (id) => `${text({ transaction_id: id })}\n${text({ transaction_id: id })}`),
+  notJson('single quotes', (id) => text({ transaction_id: id }).replaceAll('"', "'")),
+  notJson('a comment', (id) => `${text({ transaction_id: id })} // so`),
+  notJson('a form', (id) => `transaction_id=${id}&amount=100`),
+  notJson('a BOM', (id) => `\ufeff${text({ transaction_id: id })}`),
+  notJson('UTF-16', (id) => Buffer.from(text({ transaction_id: id }), 'utf16le')),
+  notJson('invalid UTF-8', (id) => Buffer.from(text({ transaction_id: id, x: '\xff' }), 'latin1')),
+  notJson('an overlong encoding', (id) => {
+    const [before, after] = text({ transaction_id: id, x: 'HERE' }).split('HERE') as [
+      string,
+      string,
+    ]
+    return Buffer.concat([Buffer.from(before), Buffer.from([0xc0, 0xaf]), Buffer.from(after)])
+  }),
+  notJson('a surrogate encoded as UTF-8', (id) => {
+    const [before, after] = text({ transaction_id: id, x: 'HERE' }).split('HERE') as [
+      string,
+      string,
+    ]
+    return Buffer.concat([Buffer.from(before), Buffer.from([0xed, 0xa0, 0x80]), Buffer.from(after)])
+  }),
+  notJson('a lone surrogate in a field', (id) =>
+    text({ transaction_id: id, source_account: 'HERE' }).replace('HERE', '\\ud800'),
+  ),
+  notJson('a lone surrogate deep in the extras', (id) =>
+    text({ transaction_id: id, x: [{ y: 'HERE' }] }).replace('HERE', '\\udc00\\ud800'),
+  ),
+  notJson('a lone surrogate in a key', (id) =>
+    text({ transaction_id: id, HERE: 1 }).replace('HERE', '\\ud800'),
+  ),
+  notJson('a raw control character', (id) =>
+    text({ transaction_id: id, x: 'HERE' }).replace('HERE', '\t'),
+  ),
+  notJson('a field twice', (id) => text({ transaction_id: id }).replace(/}$/, ',"amount":100}')),
+  notJson('a field twice, once escaped', (id) =>
+    text({ transaction_id: id }).replace(/}$/, ',"\\u0061mount":100}'),
+  ),
+  notJson('a key twice in the extras', (id) =>
+    text({ transaction_id: id, x: [{ y: 0 }] }).replace('"y":0', '"y":0,"y":0'),
+  ),
+  notJson('__proto__ twice', (id) =>
+    text({ transaction_id: id, y: 0 }).replace('"y":0', '"__proto__":0,"__proto__":0'),
+  ),
+  notJson('9 objects and arrays inside one another', (id) =>
+    text({ transaction_id: id, x: [[[{ y: [[[[]]]] }]]] }),
+  ),
+  notJson('900 arrays inside one another', () => '['.repeat(900)),
+  notJson('a number beyond the doubles in the extras', (id) =>
+    text({ transaction_id: id, x: 0 }).replace('"x":0', '"x":1e400'),
+  ),
+  ...['01', '+1', '.5', '1.', '1e', '0x1', 'NaN', 'Infinity', '-', 'nul'].map((amount) =>
+    notJson(`the amount ${amount}`, (id) => webhookText(id, amount, 'USD')),
+  ),
+]
+
+const extras: ContractCase[] = [
+  accepted('extras of every type', {
+    text: 'é"\\\n💶',
+    number: -0.5,
+    yes: true,
+    nothing: null,
+    list: [1, [2, { three: 3 }], {}],
+    nested: { a: { b: [] } },
+    '': 'the empty key',
+    ' Key ': 'kept',
+  }),
+  accepted('extras that are named like things of the answer', {
+    status: 'FAILED',
+    attempts: 7,
+    created_at: 'never',
+    error: 'none',
+    extra: { extra: {} },
+    id: 1,
+  }),
+  accepted('8 objects and arrays inside one another', { x: [[[{ y: [[{}]] }]]] }),
+  ...['__proto__', 'constructor', 'toString', 'hasOwnProperty'].map((name): ContractCase => {
+    const id = newId()
+    const body = text({ transaction_id: id, HERE: { polluted: [1] } }).replace('HERE', name)
+    return {
+      name: `accepted: an extra named ${name}`,
+      request: webhookRequest(body),
+      status: 202,
+      transactionId: id,
+      stored: true,
+      shown: shownAs(JSON.parse(body)),
+    }
+  }),
+  {
+    ...accepted('numbers in the extras are doubles', { transaction_id: 'doubles', x: 0 }),
+    request: webhookRequest(
+      text({ transaction_id: 'doubles', x: 0 }).replace('"x":0', '"x":[9007199254740993,1.10]'),
+    ),
+    shown: shownAs(transactionBody({ transaction_id: 'doubles', x: [9007199254740992, 1.1] })),
+  },
+]
+
+const mediaTypes: ContractCase[] = [
+  ...[
+    'application/json; charset=utf-8',
+    'application/json;charset=UTF-8',
+    'application/json; charset="utf-8"',
+    'application/json ; charset=utf8',
+    'APPLICATION/JSON',
+    'Application/Json; Charset=Utf-8',
+    'application/json; version=1',
+    'application/json;',
+    'application/foo+json',
+    'application/vnd.api+json; charset=utf-8',
+    'application/cloudevents+json',
+  ].map((type) => withHeaders(`Content-Type: ${type}`, { 'content-type': type })),
+  ...[
+    'text/plain',
+    'text/json',
+    'application/jsonp',
+    'application/json5',
+    'application/x-json',
+    'application/json-seq',
+    'application/+json',
+    'application/xml',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x',
+    'json',
+    '*/*',
+    'application/json, text/plain',
+    'application/json, application/json',
+    'application/json; charset=utf-16',
+    'application/json; charset=iso-8859-1',
+    'application/json; charset="us-ascii"',
+    'application/json; charset=',
+    'application/json; charset="utf-16',
+    'application/json; charset=utf-8; charset=utf-16',
+    'application/foo+json; charset=latin1',
+    'text/foo+json',
+  ].map((type) => withHeaders(`Content-Type: ${type}`, { 'content-type': type }, UNSUPPORTED)),
+  withHeaders('no Content-Type', {}, UNSUPPORTED),
+  withHeaders('Content-Encoding: identity', { ...JSON_HEADERS, 'content-encoding': 'identity' }),
+  ...['gzip', 'br', 'deflate', 'zstd', 'identity, gzip', 'utf-8'].map((encoding) =>
+    withHeaders(
+      `Content-Encoding: ${encoding}`,
+      { ...JSON_HEADERS, 'content-encoding': encoding },
+      UNSUPPORTED,
+    ),
+  ),
+]
+
+const sizes: ContractCase[] = [
+  ofLength(CONTRACT_BODY_BYTES_MAX),
+  ofLength(CONTRACT_BODY_BYTES_MAX, CONTRACT_BODY_BYTES_MAX),
+  ofLength(CONTRACT_BODY_BYTES_MAX, 100),
+  ofLength(CONTRACT_BODY_BYTES_MAX + 1),
+  ofLength(CONTRACT_BODY_BYTES_MAX + 1, CONTRACT_BODY_BYTES_MAX + 1),
+  ofLength(CONTRACT_BODY_BYTES_MAX + 1, 100),
+  ofLength(CONTRACT_BODY_BYTES_MAX * 64, 1000),
+]
+
+const tooLong = 'x'.repeat(CONTRACT_BODY_BYTES_MAX + 1)
+const order: ContractCase[] = [
+  firstFault('the type, before the size', webhookRequest(tooLong, {}), 415, UNSUPPORTED.code),
+  firstFault('the type, before JSON', webhookRequest('{', {}), 415, UNSUPPORTED.code),
+  firstFault('the type, before fields', webhookRequest('{}', {}), 415, UNSUPPORTED.code),
+  firstFault('the size, before JSON', webhookRequest(tooLong), 413, 'body_too_large'),
+  firstFault(
+    'the size, before JSON, chunked',
+    { ...webhookRequest(tooLong), chunkBytes: 64 },
+    413,
+    'body_too_large',
+  ),
+  firstFault(
+    'the size, before fields',
+    webhookRequest(text({ amount: 0, note: tooLong })),
+    413,
+    'body_too_large',
+  ),
+  firstFault('JSON, before fields', webhookRequest('{"amount":0,"amount":0}'), 400, 'invalid_json'),
+]
+
+const known: ContractCase[] = [
+  replay(
+    'the same bytes',
+    (id) => text({ transaction_id: id }),
+    (id) => text({ transaction_id: id }),
+  ),
+  ...['100.0', '100.00', '"100.00"', '1e2'].map((amount) =>
+    replay(
+      `100 and ${amount} are the same`,
+      (id) => webhookText(id, '100', 'USD'),
+      (id) => webhookText(id, amount, 'USD'),
+    ),
+  ),
+  replay(
+    'another order of members, other white space and escapes',
+    (id) => text({ transaction_id: id }),
+    (id) =>
+      JSON.stringify(
+        Object.fromEntries(Object.entries(transactionBody({ transaction_id: id })).reverse()),
+        null,
+        2,
+      ).replace('A123', '\\u0041123'),
+  ),
+  replay(
+    'the first extras are kept',
+    (id) => text({ transaction_id: id, note: 'first' }),
+    (id) => text({ transaction_id: id, note: 'second', more: [1] }),
+    { note: 'first' },
+  ),
+  replay(
+    'no extras are kept where the first had none',
+    (id) => text({ transaction_id: id }),
+    (id) => text({ transaction_id: id, note: 'second' }),
+  ),
+  conflict({ source_account: 'a123' }),
+  conflict({ destination_account: 'B457' }),
+  conflict({ amount: 100.01 }),
+  conflict({ currency: 'EUR' }),
+  conflict({ currency: 'JPY' }),
+  conflict({ source_account: 'B456', destination_account: 'A123' }),
+  conflict({ source_account: 'x', destination_account: 'y', amount: '1', currency: 'KWD' }),
+  conflict({ amount: 1, note: 'an extra is no difference' }),
+  ((id): ContractCase => ({
+    name: 'the alias /webhook is the same webhook',
+    before: [webhookRequest(text({ transaction_id: id }))],
+    request: { ...webhookRequest(text({ transaction_id: id })), path: '/webhook' },
+    status: 202,
+    headers: { 'idempotent-replayed': 'true' },
+    transactionId: id,
+    stored: true,
+    shown: shownAs(transactionBody({ transaction_id: id })),
+  }))(newId()),
+  ((id): ContractCase => ({
+    name: 'the alias /webhook takes a new one',
+    request: { ...webhookRequest(text({ transaction_id: id })), path: '/webhook' },
+    status: 202,
+    transactionId: id,
+    stored: true,
+    shown: shownAs(transactionBody({ transaction_id: id })),
+  }))(newId()),
+]
+
+const READ_ONLY = [
+  '/',
+  '/livez',
+  '/readyz',
+  '/swagger',
+  '/swagger/json',
+  '/swagger/ui.js',
+  '/v1/transactions/unknown',
+] as const
+
+const routes: ContractCase[] = [
+  ...READ_ONLY.flatMap((path) =>
+    ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].map((method) =>
+      wrongMethod(method, path, 'GET, HEAD'),
+    ),
+  ),
+  ...['/webhook', WEBHOOK_PATH].flatMap((path) =>
+    ['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].map((method) =>
+      wrongMethod(method, path, 'POST'),
+    ),
+  ),
+  ...[
+    '/nope',
+    '/v1',
+    '/v1/',
+    '/v2/transactions/a',
+    '/v1/transactions/',
+    '/v1/transactions//',
+    '/v1/transactions/a/b',
+    '/v1/transactions/unknown/',
+    '/livez/',
+    '/LIVEZ',
+    '/webhook/',
+    `${WEBHOOK_PATH}/`,
+    '/swagger/',
+    '/swagger/nope.js',
+    '/favicon.ico',
+  ].flatMap((path) =>
+    ['GET', 'POST', 'HEAD'].map((method) => route(method, path, 404, 'not_found')),
+  ),
+  ...['%', '%4', '%ZZ', '%80', 'a%C3', '%C3%28', '%C0%AF', '%ED%A0%80', '%F5%80%80%80'].map((id) =>
+    route('GET', `/v1/transactions/${id}`, 400, 'invalid_path'),
+  ),
+  ...['unknown', '%00', '%2E%2E%2F', 'toString', 'x'.repeat(300)].map((id) =>
+    route('GET', `/v1/transactions/${id}`, 404, 'transaction_not_found'),
+  ),
+  route('HEAD', '/v1/transactions/unknown', 404, 'transaction_not_found'),
+  route('GET', '/livez', 200),
+  route('HEAD', '/livez', 200),
+  route('GET', '/livez?x=1', 200),
+]
+
+export const CONTRACT_CASES: readonly ContractCase[] = [
+  accepted('the seed example', {}),
+  ...lengths,
+  ...characters,
+  ...types,
+  ...currencies,
+  ...amounts,
+  ...syntax,
+  ...extras,
+  ...mediaTypes,
+  ...sizes,
+  ...order,
+  ...known,
+  ...routes,
+]
