@@ -1,8 +1,11 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { startTxhook } from '../support/executable.ts'
 import { temporaryDirectory, transactionBody } from '../support/service.ts'
+
+// A process of its own takes its time on a busy machine.
+setDefaultTimeout(60_000)
 
 // strace looks at the system calls, and makes them fail. CI has it; elsewhere it may be missing.
 const strace = Bun.which('strace')

@@ -1,10 +1,13 @@
 import { Database } from 'bun:sqlite'
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { version } from '../../package.json'
 import { runToEnd, startTxhook, until, VARIANTS } from '../support/executable.ts'
 import { type ShownTransaction, temporaryDirectory, transactionBody } from '../support/service.ts'
+
+// A process of its own takes its time on a busy machine.
+setDefaultTimeout(60_000)
 
 describe.each([...VARIANTS])('a newcomer with txhook (%s)', (variant) => {
   test('gets the seed example taken, processed and shown, in an empty directory', async () => {
@@ -88,6 +91,22 @@ describe.each([...VARIANTS])('a newcomer with txhook (%s)', (variant) => {
     expect((await txhook.fetch('/readyz')).status).toBe(200)
     expect(readdirSync(directory.path).sort()).toEqual(['.env', 'data'])
   })
+})
+
+test('a sender that never finishes its body does not keep txhook from ending within 10 s', async () => {
+  using directory = temporaryDirectory()
+  await using txhook = await startTxhook({ cwd: directory.path })
+  const { hostname, port } = new URL(txhook.url)
+  const head = 'POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n'
+  const socket = await Bun.connect({ hostname, port: Number(port), socket: { data() {} } })
+  socket.write(`${head}Content-Length: 100\r\n\r\n{`)
+  // By the time of this answer the server has the stalled request as well.
+  expect((await txhook.post(transactionBody())).status).toBe(202)
+
+  const began = performance.now()
+  expect((await txhook.end('SIGTERM')).exitCode).toBe(0)
+  expect(performance.now() - began).toBeLessThan(10_000)
+  socket.end()
 })
 
 describe('exit codes', () => {
