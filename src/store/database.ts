@@ -1,8 +1,9 @@
 import { Database } from 'bun:sqlite'
-import { closeSync, fdatasync, fsyncSync, mkdirSync, openSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { closeSync, fdatasync, openSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite'
 import { EXIT, StartError } from '../exit.ts'
+import { makeDirectory, syncDirectory } from './durable-files.ts'
 import { hasLog, inspectDatabase, inspectFile } from './inspect.ts'
 import { migrate, userVersion } from './migrations.ts'
 import { takeOwnerLock } from './owner-lock.ts'
@@ -50,7 +51,7 @@ const WAL_BYTES_MAX = 64 * 1024 * 1024
 export function openDatabase(dataDir: string): OpenDatabase {
   const directory = resolve(dataDir)
   const path = join(directory, 'txhook.db')
-  makeDirectory(directory)
+  makeDataDirectory(directory)
   const lock = takeOwnerLock(directory)
   try {
     inspectFile(path)
@@ -74,7 +75,8 @@ export function openDatabase(dataDir: string): OpenDatabase {
       sync: () => sync(log),
       checkpoint: () => checkpoint(client),
       close() {
-        client.run('PRAGMA wal_checkpoint(TRUNCATE)')
+        // Best effort: what a full disk keeps in the log is safe there.
+        ignoreFull(() => client.run('PRAGMA wal_checkpoint(TRUNCATE)'))
         closeSync(log)
         client.close(true)
         lock.release()
@@ -139,11 +141,25 @@ function refuseOldSqlite(client: Database): void {
 function checkpoint(client: Database): void {
   const { log } = client.query('PRAGMA wal_checkpoint(NOOP)').get() as { log: number }
   if (log < CHECKPOINT_PAGES) return
+  ignoreFull(() => client.run('PRAGMA wal_checkpoint(PASSIVE)'))
+}
+
+/** A checkpoint that finds no room, or a lock, is put off: the log has it all. */
+function ignoreFull(checkpoint: () => void): void {
   try {
-    client.query('PRAGMA wal_checkpoint(PASSIVE)').get()
+    checkpoint()
   } catch (error) {
     const code = (error as { code?: unknown }).code
     if (code !== 'SQLITE_FULL' && code !== 'SQLITE_BUSY') throw error
+  }
+}
+
+function makeDataDirectory(directory: string): void {
+  try {
+    makeDirectory(directory)
+  } catch (error) {
+    const message = `The data directory ${directory} can't be made: ${(error as Error).message}.`
+    throw new StartError(EXIT.fault, message, { cause: error })
   }
 }
 
@@ -151,27 +167,4 @@ function sync(file: number): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   fdatasync(file, (error) => (error ? reject(error) : resolve()))
   return promise
-}
-
-function makeDirectory(directory: string): void {
-  try {
-    const first = mkdirSync(directory, { recursive: true })
-    if (first === undefined) return
-    // A directory that a power cut takes away would take the transactions in it along.
-    for (let made = directory; ; made = dirname(made)) {
-      syncDirectory(dirname(made))
-      if (made === first) return
-    }
-  } catch (error) {
-    const message = `The data directory ${directory} can't be made: ${(error as Error).message}.`
-    throw new StartError(EXIT.fault, message, { cause: error })
-  }
-}
-
-function syncDirectory(directory: string): void {
-  // Windows can't open a directory; its file system journals the names by itself.
-  if (process.platform === 'win32') return
-  const handle = openSync(directory, 'r')
-  fsyncSync(handle)
-  closeSync(handle)
 }

@@ -5,8 +5,9 @@
 
 import type { Database } from 'bun:sqlite'
 import { renameSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import first from '../../drizzle/0000_first.sql' with { type: 'text' }
+import { syncDirectory, syncPath } from './durable-files.ts'
 
 /** One migration: its name in `drizzle/` and its SQL. */
 export type Migration = { tag: string; sql: string }
@@ -78,5 +79,7 @@ function snapshot(database: Database, path: string): void {
   const unfinished = `${path}.unfinished`
   rmSync(unfinished, { force: true })
   database.run('VACUUM INTO ?', [unfinished])
+  syncPath(unfinished)
   renameSync(unfinished, path)
+  syncDirectory(dirname(path))
 }

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'bun:test'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { EXIT, StartError } from '../../src/exit.ts'
 import { openDatabase } from '../../src/store/database.ts'
 import { APPLICATION_ID, MIGRATIONS } from '../../src/store/migrations.ts'
-import { abandonDatabase, openElsewhere } from '../support/processes.ts'
+import { openElsewhere } from '../support/processes.ts'
 import { temporaryDirectory } from '../support/service.ts'
 import { firstValue } from '../support/store.ts'
 
@@ -167,87 +167,5 @@ describe('an open database', () => {
     expect(await sync()).toBeUndefined()
     close()
     await expect(sync()).rejects.toThrow('EBADF')
-  })
-})
-
-describe('a database that a crash left', () => {
-  test('with an unfinished log opens with what was committed, and without what was not', () => {
-    using directory = temporaryDirectory()
-    const path = join(directory.path, 'txhook.db')
-    openDatabase(directory.path).close()
-    abandonDatabase(
-      path,
-      'PRAGMA cache_size = 2',
-      'CREATE TABLE notes (name TEXT) STRICT',
-      "INSERT INTO notes VALUES ('committed')",
-      'BEGIN',
-      "INSERT INTO notes VALUES (printf('%.*c', 1000000, 'x'))",
-    )
-    expect(readFileSync(`${path}-wal`).length).toBeGreaterThan(100_000)
-    const { client, close } = openDatabase(directory.path)
-    expect(client.query('SELECT name FROM notes').values()).toEqual([['committed']])
-    close()
-  })
-
-  test('with a log that is torn at its end opens with all that came before', () => {
-    using directory = temporaryDirectory()
-    const path = join(directory.path, 'txhook.db')
-    openDatabase(directory.path).close()
-    const insert = (name: string) => `INSERT INTO notes VALUES ('${name}')`
-    const table = 'CREATE TABLE notes (name TEXT) STRICT'
-    abandonDatabase(path, table, insert('first'), insert('second'))
-    const log = readFileSync(`${path}-wal`)
-    writeFileSync(`${path}-wal`, log.subarray(0, log.length - 100))
-    const { client, close } = openDatabase(directory.path)
-    expect(client.query('SELECT name FROM notes').values()).toEqual([['first']])
-    close()
-  })
-
-  test('with a file cut off that its log completes opens whole', () => {
-    using directory = temporaryDirectory()
-    const path = join(directory.path, 'txhook.db')
-    openDatabase(directory.path).close()
-    const before = readFileSync(path)
-    const table = 'CREATE TABLE notes (name TEXT) STRICT'
-    const insert = "INSERT INTO notes VALUES (printf('%.*c', 100000, 'a'))"
-    abandonDatabase(path, table, insert, 'PRAGMA wal_checkpoint(PASSIVE)')
-    // A power cut in the middle of that checkpoint: its first page got there, the new ones didn't.
-    const file = readFileSync(path)
-    expect(file.readUInt32BE(28) * 4096).toBe(file.length)
-    writeFileSync(path, file.subarray(0, before.length))
-    const { client, close } = openDatabase(directory.path)
-    expect(firstValue(client, 'PRAGMA integrity_check')).toBe('ok')
-    expect(firstValue(client, 'SELECT length(name) FROM notes')).toBe(100_000)
-    close()
-  })
-
-  test.each([
-    [0, 'before'],
-    [10, 'before, although the file itself lost its end'],
-  ])('with a hot rollback journal (%p pages lost) opens as it was %s', (pagesLost) => {
-    using directory = temporaryDirectory()
-    const path = join(directory.path, 'txhook.db')
-    const first = openDatabase(directory.path)
-    first.client.run('CREATE TABLE notes (name TEXT) STRICT')
-    first.client.run("INSERT INTO notes VALUES (printf('%.*c', 100000, 'a'))")
-    first.close()
-    const before = readFileSync(path)
-    abandonDatabase(
-      path,
-      'PRAGMA journal_mode = DELETE',
-      'PRAGMA cache_size = 2',
-      'BEGIN',
-      "UPDATE notes SET name = printf('%.*c', 200000, 'b')",
-    )
-    // Without the journal the file would be neither the old one nor the new one.
-    expect(existsSync(`${path}-journal`)).toBe(true)
-    const after = readFileSync(path)
-    expect(after.equals(before)).toBe(false)
-    if (pagesLost > 0) writeFileSync(path, after.subarray(0, before.length - pagesLost * 4096))
-    const { client, close } = openDatabase(directory.path)
-    expect(firstValue(client, 'PRAGMA integrity_check')).toBe('ok')
-    expect(firstValue(client, "SELECT name = printf('%.*c', 100000, 'a') FROM notes")).toBe(1)
-    expect(firstValue(client, 'PRAGMA journal_mode')).toBe('wal')
-    close()
   })
 })

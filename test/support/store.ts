@@ -1,6 +1,6 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
-import { type CommitDeps, CommitQueue } from '../../src/store/commits.ts'
+import { type CommitDeps, CommitQueue, StorageUnavailable } from '../../src/store/commits.ts'
 import { type OpenDatabase, openDatabase } from '../../src/store/database.ts'
 import { openStore, type Store } from '../../src/store/store.ts'
 import type { Transaction } from '../../src/transaction.ts'
@@ -80,6 +80,11 @@ export function sentTransaction(changes: Partial<Transaction> = {}): Transaction
     extra: null,
     ...changes,
   }
+}
+
+/** The reason of a refusal by the storage, or what was resolved or thrown instead. */
+export async function reasonOf(promise: Promise<unknown>): Promise<unknown> {
+  return promise.catch((error) => (error instanceof StorageUnavailable ? error.reason : error))
 }
 
 /** A sync of the disk that ends when the test says so. */
