@@ -166,7 +166,7 @@ describe('sameness', () => {
     expect(found).toEqual([{ field, stored, received } as (typeof found)[number]])
   })
 
-  test('shows amounts in major units, also where they are the same number in another currency', () => {
+  test('shows amounts in major units, also where two currencies have the same number', () => {
     const [usd, jpy] = [transaction({ amount: 1 }), transaction({ amount: 100, currency: 'JPY' })]
     expect([usd.amount, jpy.amount]).toEqual([100, 100])
     expect(differences(usd, jpy)).toEqual([

@@ -128,7 +128,7 @@ describe('at once', () => {
     expect(answers.filter((response) => !isReplay(response))).toHaveLength(1)
   })
 
-  test('of many unequal webhooks with one id one is taken, and it is the one that is shown', async () => {
+  test('of many unequal webhooks with one id one is taken, and that one is shown', async () => {
     await using service = testService()
     const posts = Array.from({ length: 20 }, (_, i) => service.post(txn('same', { amount: i + 1 })))
     const answers = await Promise.all(posts)
@@ -368,7 +368,7 @@ test('while another program locks the database, the webhook is put off', async (
   expect(service.fatal).toBeEmpty()
 })
 
-test('once the storage has failed, nobody is told anything but that, and the process must end', async () => {
+test('once the storage has failed, everybody is told so, and the process must end', async () => {
   await using service = testService()
   await service.post(txn('a'))
   service.store.database.client.run('PRAGMA query_only = ON')

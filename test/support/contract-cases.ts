@@ -50,7 +50,7 @@ const WEBHOOK_PATH = '/v1/webhooks/transactions'
 const JSON_HEADERS = { 'content-type': 'application/json' } as const
 const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/
 
-/** Sends the request of a case and throws where the answer, or what is stored, isn't as expected. */
+/** Sends a case's request and throws where the answer, or what is stored, isn't as expected. */
 export async function checkCase(send: Send, it: ContractCase): Promise<void> {
   for (const request of it.before ?? []) {
     expect((await sendRequest(send, request)).status).toBe(202)
