@@ -46,4 +46,5 @@ CREATE TABLE `transactions` (
 	`error` text
 ) STRICT;
 --> statement-breakpoint
-CREATE UNIQUE INDEX `transactions_transaction_id_unique` ON `transactions` (`transaction_id`);
+CREATE UNIQUE INDEX `transactions_transaction_id_unique` ON `transactions` (`transaction_id`);--> statement-breakpoint
+CREATE INDEX `transactions_failed` ON `transactions` (`id`) WHERE "status" = 'FAILED';

@@ -8,6 +8,8 @@
  */
 export type Clock = {
   now(): Instant
+  /** Monotonic time in ms, with fractions: for durations, and for nothing else. */
+  monotonic(): number
   /** Moves steady time forward to `time` if it is behind, never back. Returns by how many ms. */
   advanceTo(time: number): number
   /** Calls `callback` once after `delay` ms. Any delay is fine. Returns a function that cancels. */
@@ -26,6 +28,7 @@ export function systemClock(): Clock {
   const steady = () => Math.floor(origin + performance.now())
   return {
     now: () => ({ wall: Date.now(), steady: steady() }),
+    monotonic: () => performance.now(),
     advanceTo(time) {
       const behind = Math.max(time - steady(), 0)
       origin += behind

@@ -4,9 +4,11 @@ import { EXIT, StartError } from './exit.ts'
 import { type App, createApp } from './http/app.ts'
 import type { Health } from './http/health.ts'
 import type { Log } from './log.ts'
+import { createMetrics } from './metrics.ts'
 import { simulatedProcessor } from './processors/simulated.ts'
 import type { Processor } from './scheduler/outcome.ts'
 import { Scheduler } from './scheduler/scheduler.ts'
+import { watchStalls } from './stalls.ts'
 import { openStore, type Store } from './store/store.ts'
 import { VERSION } from './version.ts'
 
@@ -53,19 +55,30 @@ const REQUEST_S_MAX = 30
 export function openService(config: Config, deps: ServiceDeps): Service {
   const { clock, log, random, onFatal } = deps
   const { dataDir, maxBacklog: backlogMax } = config
-  const store = openStore({ dataDir, clock, backlogMax, onFatal })
+  const measured = createMetrics(VERSION)
+  const busy = watchStalls(clock, measured.stall)
+  const metrics = {
+    ...measured,
+    commit(works: number, durationMs: number) {
+      measured.commit(works, durationMs)
+      busy()
+    },
+  }
+  const store = openStore({ dataDir, clock, backlogMax, metrics, onFatal })
   if (store.migrated.length > 0) log.info('migrated the database', { migrations: store.migrated })
   if (store.clockBehindMs > 0) {
     const behind_ms = store.clockBehindMs
     log.warn('the wall clock is behind the newest time in the database', { behind_ms })
   }
   const processor = deps.processor ?? simulatedProcessor(config.processingDelayMs)
-  const scheduler = new Scheduler({ ...store, processor, clock, log, random })
+  const scheduler = new Scheduler({ ...store, processor, clock, log, random, metrics })
   const app = createApp({
     store,
     clock,
     config,
     log,
+    metrics,
+    exposition: metrics,
     version: VERSION,
     health,
     onAccepted: () => scheduler.wake(),

@@ -133,32 +133,30 @@ export function parseTransaction(
 
 /** The fields in which two transactions of one `transaction_id` differ; none: they are the same. */
 export function differences(stored: Transaction, received: Transaction): Difference[] {
-  const found: Difference[] = []
-  for (const field of FIELDS) {
-    const before = fieldValue(stored, field)
-    const now = fieldValue(received, field)
-    // 1 USD and 1 JPY show the same number: then only the currency differs, and says so.
-    if (before !== now) found.push({ field, stored: before, received: now })
-  }
-  return found
+  const before = fieldsOf(stored)
+  const now = fieldsOf(received)
+  // 1 USD and 1 JPY show the same number: then only the currency differs, and says so.
+  return FIELDS.filter((field) => before[field] !== now[field]).map((field) => ({
+    field,
+    stored: before[field],
+    received: now[field],
+  }))
 }
 
-/** A field as JSON shows it: the amount in major units. */
-export function fieldValue(transaction: Transaction, field: Field): string | number {
-  switch (field) {
-    case 'transaction_id':
-      return transaction.transactionId
-    case 'source_account':
-      return transaction.sourceAccount
-    case 'destination_account':
-      return transaction.destinationAccount
-    case 'amount':
-      return majorUnits(transaction.amount, minorDigits(transaction.currency) ?? 0)
-    case 'currency':
-      return transaction.currency
-    default:
-      return field satisfies never
+/** The five fields as JSON shows them. */
+function fieldsOf(transaction: Transaction): Record<Field, string | number> {
+  return {
+    transaction_id: transaction.transactionId,
+    source_account: transaction.sourceAccount,
+    destination_account: transaction.destinationAccount,
+    amount: shownAmount(transaction),
+    currency: transaction.currency,
   }
+}
+
+/** The amount in major units: a number that is exact. */
+export function shownAmount({ amount, currency }: Transaction): number {
+  return majorUnits(amount, minorDigits(currency) ?? 0)
 }
 
 function identifier(path: Field, value: unknown, lengthMax: number, faults: FieldFault[]): string {

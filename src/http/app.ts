@@ -3,12 +3,16 @@ import type { Log } from '../log.ts'
 import { StorageUnavailable } from '../store/commits.ts'
 import { docs } from './docs.ts'
 import { type HealthDeps, health } from './health.ts'
+import { type MetricsDeps, metrics } from './metrics.ts'
 import { components } from './openapi.ts'
 import { newRequestId, Problem, problemResponse, REQUEST_ID, RETRY_AFTER } from './problem.ts'
 import { type TransactionsDeps, transactions } from './transactions.ts'
 import { type WebhooksDeps, webhooks } from './webhooks.ts'
 
-export type AppDeps = HealthDeps & TransactionsDeps & WebhooksDeps & { log: Log; version: string }
+export type AppDeps = HealthDeps &
+  MetricsDeps &
+  TransactionsDeps &
+  WebhooksDeps & { log: Log; version: string }
 
 /** The whole of the HTTP side: a function from request to response. It never listens. */
 export type App = { fetch(request: Request): Promise<Response> }
@@ -33,6 +37,7 @@ export function createApp(deps: AppDeps): App {
     .use(health(deps))
     .use(webhooks(deps))
     .use(transactions(deps))
+    .use(metrics(deps))
     .use(docs(documentation))
 
   function noRoute(request: Request): Problem {

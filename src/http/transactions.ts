@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
 import { isoTime } from '../clock.ts'
 import type { Store } from '../store/store.ts'
-import { FIELDS, fieldValue, type StoredTransaction } from '../transaction.ts'
+import { type StoredTransaction, shownAmount } from '../transaction.ts'
 import { describeProblems, TRANSACTION } from './openapi.ts'
 import { Problem } from './problem.ts'
 
@@ -48,9 +48,13 @@ export function transactionResponse(
 }
 
 /** A transaction as every answer shows it: the amount in major units, times in ISO 8601. */
-export function transactionJson(stored: StoredTransaction): Record<string, unknown> {
+export function transactionJson(stored: StoredTransaction) {
   return {
-    ...Object.fromEntries(FIELDS.map((field) => [field, fieldValue(stored, field)])),
+    transaction_id: stored.transactionId,
+    source_account: stored.sourceAccount,
+    destination_account: stored.destinationAccount,
+    amount: shownAmount(stored),
+    currency: stored.currency,
     status: stored.status,
     attempts: stored.attempts,
     created_at: isoTime(stored.createdAt),

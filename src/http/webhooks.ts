@@ -1,13 +1,14 @@
 import { Elysia } from 'elysia'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config.ts'
+import type { Metrics, WebhookResult } from '../metrics.ts'
 import type { Acceptance } from '../store/inbox.ts'
 import type { Store } from '../store/store.ts'
 import { parseTransaction, type Transaction } from '../transaction.ts'
 import { readBody, requireJson } from './body.ts'
 import { parseStrictJson } from './json.ts'
 import { describeProblems, TRANSACTION, WEBHOOK } from './openapi.ts'
-import { Problem, RETRY_AFTER } from './problem.ts'
+import { PROBLEMS, Problem, RETRY_AFTER } from './problem.ts'
 import { signatureFault } from './signature.ts'
 import { transactionResponse } from './transactions.ts'
 
@@ -15,6 +16,7 @@ export type WebhooksDeps = {
   store: Pick<Store, 'accept'>
   clock: Clock
   config: Pick<Config, 'maxBodyBytes' | 'webhookSecrets'>
+  metrics: Pick<Metrics, 'webhook'>
   /** Called when there is a new job. */
   onAccepted(): void
 }
@@ -54,10 +56,39 @@ export function webhooks(deps: WebhooksDeps) {
 }
 
 async function take(request: Request, deps: WebhooksDeps): Promise<Response> {
-  const received = await readTransaction(request, deps)
-  const acceptance = await deps.store.accept(received)
-  if (acceptance.kind === 'accepted') deps.onAccepted()
-  return answer(acceptance, received)
+  const { store, clock, metrics, onAccepted } = deps
+  const beganAt = clock.monotonic()
+  let result: WebhookResult = 'unavailable'
+  try {
+    const received = await readTransaction(request, deps)
+    const acceptance = await store.accept(received)
+    if (acceptance.kind === 'accepted') onAccepted()
+    const response = answer(acceptance, received)
+    result = acceptance.kind === 'replayed' ? 'replayed' : 'accepted'
+    return response
+  } catch (error) {
+    if (error instanceof Problem) result = resultOf(error)
+    throw error
+  } finally {
+    metrics.webhook(result, clock.monotonic() - beganAt)
+  }
+}
+
+function resultOf({ code }: Problem): WebhookResult {
+  switch (PROBLEMS[code].status) {
+    case 400:
+    case 415:
+    case 422:
+      return 'invalid'
+    case 401:
+      return 'unauthorized'
+    case 409:
+      return 'conflict'
+    case 413:
+      return 'too_large'
+    default:
+      return 'unavailable'
+  }
 }
 
 /** The checks, in the order of the contract: type, size, signature, JSON, fields. */

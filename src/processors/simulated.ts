@@ -5,11 +5,5 @@ import type { Processor } from '../scheduler/outcome.ts'
  * of its job and nothing else, so a million of them cost no timer and survive any restart.
  */
 export function simulatedProcessor(delayMs: number): Processor {
-  return {
-    kind: 'pure',
-    process({ startedAt, now }) {
-      const until = startedAt + delayMs
-      return now >= until ? { kind: 'done' } : { kind: 'snooze', until }
-    },
-  }
+  return { kind: 'wait', waitMs: delayMs }
 }

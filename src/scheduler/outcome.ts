@@ -27,12 +27,13 @@ export type Work = {
 }
 
 /**
- * Does the slow part of a transaction. What it throws is a `retry` with the error's message.
+ * Does the slow part of a transaction.
  *
- * A `call` reaches out of the process: it is made only when its attempt is on the disk, and so many
- * at once as the scheduler allows. A `pure` one only computes: it runs within the commit that
- * records its outcome, any number at once.
+ * A `call` reaches out of the process: it is made only when its attempt is on the disk, and no more
+ * at once than the scheduler allows. What it throws is a `retry` with the error's message.
+ *
+ * A `wait` calls nothing: each attempt takes so many milliseconds and succeeds.
  */
 export type Processor =
-  | { kind: 'pure'; process(work: Work): Outcome }
   | { kind: 'call'; process(work: Work): Promise<Outcome> }
+  | { kind: 'wait'; waitMs: number }

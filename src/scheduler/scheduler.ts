@@ -1,27 +1,32 @@
-import type { Clock } from '../clock.ts'
+import type { Clock, Instant } from '../clock.ts'
 import type { Log } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
 import { StorageUnavailable } from '../store/commits.ts'
 import type { Job, Jobs, Settlement } from '../store/jobs.ts'
+import type { Waits } from '../store/waits.ts'
 import { backoffMs } from './backoff.ts'
 import type { Outcome, Processor, Work } from './outcome.ts'
 
 export type SchedulerDeps = {
   jobs: Jobs
+  waits: Waits
   /** Runs a work in the next transaction; resolves when that is on the disk. */
   commit<T>(work: () => T): Promise<T>
   processor: Processor
   clock: Clock
   log: Log
+  metrics: Pick<Metrics, 'attempts' | 'late'>
   /** From 0 to 1, less than 1: the jitter of retries. */
   random(): number
   /** Attempts that a transaction gets before it is FAILED. */
   triesMax?: number
-  /** Calls under way at once. A pure processor makes none and isn't bounded. */
+  /** Calls under way at once. What only waits isn't bounded. */
   concurrency?: number
 }
 
 /** Jobs that one commit takes: the share of the event loop that webhooks wait for. */
-const TAKE_MAX = 200
+const CALLS_MAX = 100
+const WAITS_MAX = 500
 
 /** How long to wait before a storage that refused is asked again. */
 const REFUSED_WAIT_MS = 1_000
@@ -62,9 +67,10 @@ export class Scheduler {
   }
 
   async #start(): Promise<void> {
-    const { jobs, commit, clock, triesMax, log } = this.#deps
+    const { jobs, commit, clock, triesMax, log, metrics } = this.#deps
     if (this.#abort.signal.aborted) return
     const orphans = await commit(() => jobs.recover(clock.now(), triesMax))
+    metrics.attempts('interrupted', orphans)
     if (orphans > 0) log.warn('attempts were cut off by the end of the last process', { orphans })
     // A stop can come during the commit.
     if (this.#abort.signal.aborted) return
@@ -93,13 +99,13 @@ export class Scheduler {
    */
   async runOnce(): Promise<number | undefined> {
     const { jobs, clock, processor, concurrency } = this.#deps
-    const free = processor.kind === 'call' ? concurrency - this.#calls.size : TAKE_MAX
+    const free = concurrency - this.#calls.size
     const runAt = jobs.nextRunAt()
-    if (free <= 0 || runAt === undefined) return undefined
+    if (runAt === undefined || (processor.kind === 'call' && free <= 0)) return undefined
     const delay = runAt - clock.now().steady
     if (delay > 0) return delay
-    if (processor.kind === 'pure') await this.#compute(processor, free)
-    else await this.#call(processor, Math.min(free, TAKE_MAX))
+    if (processor.kind === 'wait') await this.#wait(processor.waitMs)
+    else await this.#call(processor, Math.min(free, CALLS_MAX))
     return 0
   }
 
@@ -139,28 +145,20 @@ export class Scheduler {
     return undefined
   }
 
-  /** Takes jobs and settles them in one commit: nothing happens in between that could be lost. */
-  async #compute(processor: Extract<Processor, { kind: 'pure' }>, limit: number): Promise<void> {
-    const { jobs, commit, clock } = this.#deps
-    await commit(() => {
-      const now = clock.now()
-      for (const job of jobs.take(now, limit, null)) {
-        let outcome: Outcome
-        try {
-          outcome = processor.process(this.#work(job))
-        } catch (error) {
-          outcome = thrown(error)
-        }
-        jobs.settle(job, this.#settlement(job, outcome), now)
-      }
-    })
+  /** Begins and ends what only waits: all in one commit, since nothing happens in between. */
+  async #wait(waitMs: number): Promise<void> {
+    const { waits, commit, clock, metrics } = this.#deps
+    const step = await commit(() => waits.step(clock.now(), waitMs, WAITS_MAX))
+    for (const ms of step.latenessMs) metrics.late(ms)
+    metrics.attempts('done', step.finished)
   }
 
   /** Takes jobs under a new claim and, when their attempts are on the disk, calls for each. */
   async #call(processor: Extract<Processor, { kind: 'call' }>, limit: number): Promise<void> {
-    const { jobs, commit, clock } = this.#deps
+    const { jobs, commit, clock, metrics } = this.#deps
     const claim = ++this.#claims
     for (const job of await commit(() => jobs.take(clock.now(), limit, claim))) {
+      metrics.late(clock.now().steady - job.runAt)
       const call = this.#callFor(job, processor).finally(() => {
         this.#calls.delete(call)
         this.wake()
@@ -170,14 +168,15 @@ export class Scheduler {
   }
 
   async #callFor(job: Job, processor: Extract<Processor, { kind: 'call' }>): Promise<void> {
-    const { jobs, commit, clock, log } = this.#deps
-    const work = this.#work(job)
+    const { jobs, commit, clock, log, metrics } = this.#deps
+    const work = this.#work(job, clock.now())
     const outcome = await Promise.try(() => processor.process(work)).catch(thrown)
     for (;;) {
       try {
         const settlement = this.#settlement(job, outcome)
         const settled = await commit(() => jobs.settle(job, settlement, clock.now()))
         if (settled === 'superseded') log.warn('a late outcome changed nothing', { outcome })
+        else if (settlement.kind !== 'snooze') metrics.attempts(settlement.kind, 1)
         return
       } catch (error) {
         // What can't be recorded stays claimed: the next process counts it as interrupted.
@@ -190,9 +189,8 @@ export class Scheduler {
     }
   }
 
-  #work({ transaction, attempt, startedAt }: Job): Work {
-    const now = this.#deps.clock.now().steady
-    return { transaction, attempt, startedAt, now, signal: this.#abort.signal }
+  #work({ transaction, attempt, startedAt }: Job, now: Instant): Work {
+    return { transaction, attempt, startedAt, now: now.steady, signal: this.#abort.signal }
   }
 
   /** What the store is to make of an outcome: when to try again, and when to give up. */

@@ -1,4 +1,7 @@
 import type { Database } from 'bun:sqlite'
+import type { Metrics } from '../metrics.ts'
+import type { Checkpoints } from './checkpoints.ts'
+import type { Counts } from './counts.ts'
 
 /** Why the storage refuses a write. All but `failed` pass: the caller may try again later. */
 export type StorageReason = 'full' | 'busy' | 'closed' | 'failed'
@@ -14,16 +17,16 @@ export class StorageUnavailable extends Error {
   }
 }
 
-/** How many transactions are unfinished. Written inside a commit only, and undone with it. */
-export type Backlog = { size: number }
-
 export type CommitDeps = {
   client: Database
   /** Resolves when all that is committed is on the disk. */
   sync(): Promise<void>
-  /** Keeps the write-ahead log within bounds; called between two commits. */
-  checkpoint(): void
-  backlog: Backlog
+  checkpoints: Pick<Checkpoints, 'due' | 'run'>
+  /** Undone with a batch that is undone. */
+  counts: Counts
+  /** Monotonic time in ms, with fractions. */
+  monotonic(): number
+  metrics: Pick<Metrics, 'commit'>
   /**
    * Called once, when a commit, a sync or a checkpoint failed for another reason than a full disk
    * or a lock. Nothing after that can be trusted: the process must end.
@@ -34,14 +37,20 @@ export type CommitDeps = {
 type Entry = {
   work: () => unknown
   resolve: (value: unknown) => void
-  reject: (error: unknown) => void
+  reject: (error: Error) => void
+  /** What the work came to: told to its caller only when it is on the disk. */
+  value?: unknown
+  refused?: Error
 }
 
-/** What a work came to: told to its caller only when the batch is on the disk. */
-type Result = { entry: Entry; ok: true; value: unknown } | { entry: Entry; ok: false; error: Error }
-
-/** One batch's share of the event loop: at some 40 µs a webhook, 256 of them take 10 ms. */
+/** One batch's share of the event loop: at some 20 µs a webhook, 256 of them take 5 ms. */
 const BATCH_MAX = 256
+
+/**
+ * While a sync is under way, this many works are worth a commit of their own: they can't be
+ * answered before the next sync, but the time until then is there to be used. Fewer wait for it.
+ */
+const BATCH_WORTHWHILE = 32
 
 /**
  * The one door through which the database is changed. Whatever arrives while a commit is on its way
@@ -51,11 +60,19 @@ const BATCH_MAX = 256
 export class CommitQueue {
   readonly #deps: CommitDeps
   #waiting: Entry[] = []
-  /** The drain under way; undefined while there is nothing to commit. */
-  #draining: Promise<void> | undefined
-  /** The sync under way: what was committed last isn't on the disk before it resolves. */
+  /** Committed, and not yet on the disk. */
+  #committed: Entry[] = []
+  /** When the first of those was begun, in monotonic ms. */
+  #beganAt = 0
+  /** A turn comes at the end of this round of the event loop. */
+  #scheduled = false
+  /** The sync under way covers what was committed when it began; undefined: there is none. */
   #syncing: Promise<void> | undefined
+  #checkpointing = false
+  /** No commits, for a moment: a checkpoint is about to catch up with them. */
+  #held = false
   #closed: 'closed' | 'failed' | undefined
+  readonly #ended = Promise.withResolvers<void>()
 
   constructor(deps: CommitDeps) {
     this.#deps = deps
@@ -72,7 +89,7 @@ export class CommitQueue {
     if (this.#closed) return Promise.reject(new StorageUnavailable(this.#closed))
     const { promise, resolve, reject } = Promise.withResolvers<T>()
     this.#waiting.push({ work, resolve: resolve as Entry['resolve'], reject })
-    this.#draining ??= this.#drain()
+    this.#schedule()
     return promise
   }
 
@@ -81,76 +98,131 @@ export class CommitQueue {
    * nobody is told of a change that a power cut could still take back.
    */
   async read<T>(query: () => T): Promise<T> {
-    if (this.#closed === 'failed') throw new StorageUnavailable('failed')
+    if (this.#closed) throw new StorageUnavailable(this.#closed)
     const value = query()
-    try {
+    if (this.#committed.length === 0) {
       await this.#syncing
-    } catch (error) {
-      throw new StorageUnavailable('failed', { cause: error })
+      if (!this.#failed) return value
+      throw new StorageUnavailable('failed')
     }
-    return value
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    const done = () => value
+    this.#committed.push({ work: done, resolve: resolve as Entry['resolve'], reject, value })
+    return promise
   }
 
   /** Takes no more works, and resolves when those taken are on the disk. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
     this.#closed ??= 'closed'
-    await this.#draining
+    this.#endIfDone()
+    return this.#ended.promise
   }
 
-  async #drain(): Promise<void> {
-    // The other requests that this turn of the event loop brings belong in the first batch as well.
-    await new Promise<void>((resolve) => setImmediate(resolve))
+  get #failed(): boolean {
+    return this.#closed === 'failed'
+  }
+
+  #schedule(): void {
+    const worthwhile = this.#waiting.length >= (this.#syncing ? BATCH_WORTHWHILE : 1)
+    if (!worthwhile || this.#scheduled || this.#held || this.#failed) return
+    this.#scheduled = true
+    // Not at once: the other requests that this round of the event loop brings belong in as well.
+    setImmediate(() => this.#turn())
+  }
+
+  #turn(): void {
+    this.#scheduled = false
+    if (this.#held || this.#failed) return
+    if (this.#committed.length === 0) this.#beganAt = this.#deps.monotonic()
+    const batch = this.#waiting.splice(0, BATCH_MAX)
+    this.#committed.push(...batch)
     try {
-      while (this.#waiting.length > 0) await this.#commit(this.#waiting.splice(0, BATCH_MAX))
+      this.#together(batch)
+    } catch (error) {
+      this.#fail(error)
+      return
+    }
+    this.#sync()
+    this.#schedule()
+  }
+
+  #sync(): void {
+    if (this.#syncing || this.#committed.length === 0) return
+    const covered = this.#committed
+    const { sync, metrics, monotonic } = this.#deps
+    const beganAt = this.#beganAt
+    this.#committed = []
+    this.#syncing = sync().then(
+      () => {
+        this.#syncing = undefined
+        if (this.#failed) return reject(covered)
+        metrics.commit(covered.length, monotonic() - beganAt)
+        answer(covered)
+        this.#sync()
+        this.#schedule()
+        void this.#checkpoint()
+        this.#endIfDone()
+      },
+      (error) => {
+        reject(covered, error)
+        this.#fail(error)
+      },
+    )
+  }
+
+  /**
+   * Copies the log into the database, beside the commits. The log can only start over when all of
+   * it is copied, which never comes while commits go on: for the rest of it they are held.
+   */
+  async #checkpoint(): Promise<void> {
+    const { checkpoints } = this.#deps
+    if (this.#checkpointing || !checkpoints.due()) return
+    this.#checkpointing = true
+    try {
+      await checkpoints.run()
+      this.#held = true
+      await checkpoints.run()
     } catch (error) {
       this.#fail(error)
     }
-    this.#draining = undefined
+    this.#held = false
+    this.#checkpointing = false
+    this.#schedule()
+    this.#endIfDone()
   }
 
-  async #commit(batch: Entry[]): Promise<void> {
-    let results: Result[]
-    try {
-      results = this.#together(batch)
-      this.#syncing = this.#deps.sync()
-      await this.#syncing
-      this.#deps.checkpoint()
-    } catch (error) {
-      for (const { reject } of batch) reject(new StorageUnavailable('failed', { cause: error }))
-      throw error
-    }
-    this.#syncing = undefined
-    for (const result of results) {
-      if (result.ok) result.entry.resolve(result.value)
-      else result.entry.reject(result.error)
-    }
+  #endIfDone(): void {
+    const busy = this.#waiting.length > 0 || this.#syncing || this.#checkpointing
+    if (this.#failed || (this.#closed && !busy)) this.#ended.resolve()
   }
 
   /** All works in one transaction; if one fails, each in its own, so that only that one fails. */
-  #together(batch: Entry[]): Result[] {
+  #together(batch: Entry[]): void {
     try {
-      return this.#transaction(batch)
+      this.#transaction(batch)
     } catch (error) {
       // First, since after a failed commit nothing may be tried again: it could seem to succeed.
       const refused = refusal(error)
       // A lock refuses the batch as a whole, before its first work: to ask for it again on behalf of
       // each would stall all requests for the busy timeout as many times.
       const locked = refused instanceof StorageUnavailable && refused.reason === 'busy'
-      if (batch.length > 1 && !locked) return batch.flatMap((entry) => this.#together([entry]))
-      return batch.map((entry) => ({ entry, ok: false, error: refused }))
+      if (batch.length > 1 && !locked) {
+        for (const entry of batch) this.#together([entry])
+      } else {
+        for (const entry of batch) entry.refused = refused
+      }
     }
   }
 
-  #transaction(batch: Entry[]): Result[] {
-    const { client, backlog } = this.#deps
-    const backlogBefore = backlog.size
+  #transaction(batch: Entry[]): void {
+    const { client, counts } = this.#deps
+    const before = { ...counts }
     try {
       client.query('BEGIN IMMEDIATE').run()
-      const results = batch.map((entry): Result => ({ entry, ok: true, value: entry.work() }))
+      for (const entry of batch) entry.value = entry.work()
       client.query('COMMIT').run()
-      return results
     } catch (error) {
-      backlog.size = backlogBefore
+      Object.assign(counts, before)
       // A full disk may have ended the transaction already.
       if (client.inTransaction) client.run('ROLLBACK')
       throw error
@@ -158,12 +230,25 @@ export class CommitQueue {
   }
 
   #fail(error: unknown): void {
+    if (this.#failed) return
     this.#closed = 'failed'
-    const cause = { cause: error }
-    for (const { reject } of this.#waiting) reject(new StorageUnavailable('failed', cause))
-    this.#waiting = []
+    reject(this.#committed.splice(0), error)
+    reject(this.#waiting.splice(0), error)
+    this.#endIfDone()
     this.#deps.onFatal(error)
   }
+}
+
+function answer(entries: readonly Entry[]): void {
+  for (const { resolve, reject, value, refused } of entries) {
+    if (refused) reject(refused)
+    else resolve(value)
+  }
+}
+
+/** Nobody is told of a success that is in doubt. */
+function reject(entries: readonly Entry[], cause?: unknown): void {
+  for (const entry of entries) entry.reject(new StorageUnavailable('failed', { cause }))
 }
 
 /**

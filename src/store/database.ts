@@ -3,29 +3,27 @@ import { closeSync, fdatasync, openSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite'
 import { EXIT, StartError } from '../exit.ts'
+import { type Checkpoints, createCheckpoints } from './checkpoints.ts'
 import { makeDirectory, syncDirectory } from './durable-files.ts'
 import { hasLog, inspectDatabase, inspectFile } from './inspect.ts'
 import { migrate, userVersion } from './migrations.ts'
 import { takeOwnerLock } from './owner-lock.ts'
 import * as schema from './schema.ts'
 
-export type Orm = BunSQLiteDatabase<typeof schema>
+type Orm = BunSQLiteDatabase<typeof schema>
+
+/** What writes SQL (drizzle) and what runs it. */
+export type Connection = { client: Database; orm: Orm }
 
 /** The one open database of this process. */
-export type OpenDatabase = {
-  client: Database
-  orm: Orm
+export type OpenDatabase = Connection & {
   /** The migrations applied by this start. */
   migrated: string[]
   /** Resolves when all that is committed is on the disk; rejects when the disk says otherwise. */
   sync(): Promise<void>
-  /**
-   * Copies the write-ahead log into the database once it has grown, so that it can start over.
-   * Throws when the disk fails at that; a full disk or a lock only puts it off.
-   */
-  checkpoint(): void
+  checkpoints: Checkpoints
   /** Folds the write-ahead log into the database and lets go of both and of the directory. */
-  close(): void
+  close(): Promise<void>
 }
 
 /** Before 3.51.3 a reset of the write-ahead log could lose a commit. */
@@ -37,11 +35,8 @@ const BUSY_TIMEOUT_MS = 200
 /** Holds the hot pages of the index on random transaction ids, up to some ten million of them. */
 const CACHE_KIB = 256 * 1024
 
-/** From this many pages of 4 KiB on, the write-ahead log is copied into the database. */
-const CHECKPOINT_PAGES = 4000
-
 /** What a burst may make of the write-ahead log is given back to the file system beyond this. */
-const WAL_BYTES_MAX = 64 * 1024 * 1024
+const WAL_BYTES_MAX = 128 * 1024 * 1024
 
 /**
  * Opens the database of a data directory, making whatever is missing.
@@ -68,13 +63,15 @@ export function openDatabase(dataDir: string): OpenDatabase {
     writeProbe(client)
     syncDirectory(directory)
     const log = openSync(`${path}-wal`, 'r+')
+    const checkpoints = createCheckpoints(client, path)
     return {
       client,
       orm: drizzle(client, { schema }),
       migrated,
       sync: () => sync(log),
-      checkpoint: () => checkpoint(client),
-      close() {
+      checkpoints,
+      async close() {
+        await checkpoints.close()
         // Best effort: what a full disk keeps in the log is safe there.
         ignoreFull(() => client.run('PRAGMA wal_checkpoint(TRUNCATE)'))
         closeSync(log)
@@ -113,7 +110,7 @@ function configure(client: Database): void {
   client.run('PRAGMA synchronous = NORMAL')
   client.run('PRAGMA foreign_keys = ON')
   client.run(`PRAGMA cache_size = -${CACHE_KIB}`)
-  // SQLite's own checkpoints ignore their errors, even a failed sync: `checkpoint` doesn't.
+  // SQLite's own checkpoints ignore their errors, even a failed sync: ours (`checkpoints`) don't.
   client.run('PRAGMA wal_autocheckpoint = 0')
   client.run(`PRAGMA journal_size_limit = ${WAL_BYTES_MAX}`)
   client.run('PRAGMA temp_store = MEMORY')
@@ -136,12 +133,6 @@ function refuseOldSqlite(client: Database): void {
       throw new Error(`SQLite ${version} is older than ${SQLITE_VERSION_MIN.join('.')}`)
     }
   }
-}
-
-function checkpoint(client: Database): void {
-  const { log } = client.query('PRAGMA wal_checkpoint(NOOP)').get() as { log: number }
-  if (log < CHECKPOINT_PAGES) return
-  ignoreFull(() => client.run('PRAGMA wal_checkpoint(PASSIVE)'))
 }
 
 /** A checkpoint that finds no room, or a lock, is put off: the log has it all. */

@@ -6,10 +6,11 @@ import {
   type StoredTransaction,
   type Transaction,
 } from '../transaction.ts'
-import type { Backlog } from './commits.ts'
-import type { Orm } from './database.ts'
+import { backlogOf, type Counts } from './counts.ts'
+import type { Connection } from './database.ts'
 import { prepareFind } from './queries.ts'
 import { conflicts, jobs, transactions } from './schema.ts'
+import { prepareStatement } from './statement.ts'
 
 /** What became of a webhook. */
 export type Acceptance =
@@ -26,20 +27,29 @@ export type Acceptance =
 export type Inbox = { accept(received: Transaction, now: Instant): Acceptance }
 
 /** @param backlogMax unfinished transactions beyond which no new one is taken */
-export function createInbox(orm: Orm, backlog: Backlog, backlogMax: number): Inbox {
-  const find = prepareFind(orm)
-  const { insertTransaction, insertJob, insertConflict } = prepareInserts(orm)
+export function createInbox(connection: Connection, counts: Counts, backlogMax: number): Inbox {
+  const find = prepareFind(connection)
+  const { insertTransaction, insertJob, insertConflict } = prepareInserts(connection)
 
   function acceptNew(received: Transaction, now: Instant): StoredTransaction | undefined {
-    const extra = received.extra && JSON.stringify(received.extra)
-    // Answers undefined where the id is known, by the unique index and without a look before.
-    const row = insertTransaction.get({ ...received, extra, createdAt: now.wall })
-    if (row === undefined) return undefined
-    insertJob.run({ id: row.id, now: now.steady })
-    backlog.size++
+    const { transactionId, sourceAccount, destinationAccount, amount, currency } = received
+    const inserted = insertTransaction.run({
+      transactionId,
+      sourceAccount,
+      destinationAccount,
+      amount,
+      currency,
+      extra: received.extra && JSON.stringify(received.extra),
+      createdAt: now.wall,
+    })
+    // The unique index knows the id: no look before is needed.
+    if (inserted.changes === 0) return undefined
+    const id = Number(inserted.lastInsertRowid)
+    insertJob.run({ id, now: now.steady })
+    counts.PENDING++
     return {
       ...received,
-      id: row.id,
+      id,
       status: 'PENDING',
       attempts: 0,
       createdAt: now.wall,
@@ -59,7 +69,7 @@ export function createInbox(orm: Orm, backlog: Backlog, backlogMax: number): Inb
 
   return {
     accept(received, now) {
-      if (backlog.size < backlogMax) {
+      if (backlogOf(counts) < backlogMax) {
         const stored = acceptNew(received, now)
         if (stored) return { kind: 'accepted', stored }
       }
@@ -69,36 +79,39 @@ export function createInbox(orm: Orm, backlog: Backlog, backlogMax: number): Inb
   }
 }
 
-function prepareInserts(orm: Orm) {
+function prepareInserts({ client, orm }: Connection) {
   const value = sql.placeholder
   return {
-    insertTransaction: orm
-      .insert(transactions)
-      .values({
-        transactionId: value('transactionId'),
-        sourceAccount: value('sourceAccount'),
-        destinationAccount: value('destinationAccount'),
-        amount: value('amount'),
-        currency: value('currency'),
-        extra: value('extra'),
-        status: 'PENDING',
-        attempts: 0,
-        createdAt: value('createdAt'),
-      })
-      .onConflictDoNothing({ target: transactions.transactionId })
-      .returning({ id: transactions.id })
-      .prepare(),
-    insertJob: orm
-      .insert(jobs)
-      .values({ id: value('id'), runAt: value('now'), tries: 0, changedAt: value('now') })
-      .prepare(),
-    insertConflict: orm
-      .insert(conflicts)
-      .values({
+    insertTransaction: prepareStatement(
+      client,
+      orm
+        .insert(transactions)
+        .values({
+          transactionId: value('transactionId'),
+          sourceAccount: value('sourceAccount'),
+          destinationAccount: value('destinationAccount'),
+          amount: value('amount'),
+          currency: value('currency'),
+          extra: value('extra'),
+          status: 'PENDING',
+          attempts: 0,
+          createdAt: value('createdAt'),
+        })
+        .onConflictDoNothing({ target: transactions.transactionId }),
+    ),
+    insertJob: prepareStatement(
+      client,
+      orm
+        .insert(jobs)
+        .values({ id: value('id'), runAt: value('now'), tries: 0, changedAt: value('now') }),
+    ),
+    insertConflict: prepareStatement(
+      client,
+      orm.insert(conflicts).values({
         storedId: value('storedId'),
         receivedAt: value('receivedAt'),
         differences: value('differences'),
-      })
-      .prepare(),
+      }),
+    ),
   }
 }

@@ -1,18 +1,27 @@
 import { and, asc, eq, isNotNull, lte, sql } from 'drizzle-orm'
-import type { Orm } from './database.ts'
+import type { Connection } from './database.ts'
+import type { TransactionRow } from './queries.ts'
 import { attempts, jobs, transactions } from './schema.ts'
+import { columnsOf, prepareStatement } from './statement.ts'
 
-/** A job with its transaction, as drizzle reads a join. */
-export type JobRow = {
-  jobs: typeof jobs.$inferSelect
-  transactions: typeof transactions.$inferSelect
+/** A transaction, and of its job what it doesn't share with it. */
+export type JobRow = TransactionRow & {
+  runAt: number
+  claim: number | null
+  attemptStartedAt: number | null
+  tries: number
 }
 
 /** The statements of jobs.ts, prepared once. */
-export function prepareJobStatements(orm: Orm) {
+export function prepareJobStatements({ client, orm }: Connection) {
   const value = sql.placeholder
+  const { runAt, claim, attemptStartedAt, tries } = columnsOf(jobs)
+  const job = { runAt, claim, attemptStartedAt, tries }
   const withTransaction = () =>
-    orm.select().from(jobs).innerJoin(transactions, eq(jobs.id, transactions.id))
+    orm
+      .select({ ...columnsOf(transactions), ...job })
+      .from(jobs)
+      .innerJoin(transactions, eq(jobs.id, transactions.id))
   // Spelled out, so that SQLite sees that the partial index `jobs_due` covers it.
   const unclaimed = sql`${jobs.claim} IS NULL`
   /** The fence: a job is changed only by whoever holds it. */
@@ -20,26 +29,18 @@ export function prepareJobStatements(orm: Orm) {
   const attemptOf = and(eq(attempts.id, value('id')), eq(attempts.attempt, value('attempt')))
   const transactionOf = eq(transactions.id, value('id'))
 
-  return {
+  const queries = {
     due: withTransaction()
       .where(and(unclaimed, lte(jobs.runAt, value('now'))))
       .orderBy(asc(jobs.runAt))
-      .limit(value('limit'))
-      .prepare(),
-    earliest: orm
-      .select({ runAt: jobs.runAt })
-      .from(jobs)
-      .where(unclaimed)
-      .orderBy(asc(jobs.runAt))
-      .limit(1)
-      .prepare(),
-    claimed: withTransaction().where(isNotNull(jobs.claim)).prepare(),
+      .limit(value('limit')),
+    claimed: withTransaction().where(isNotNull(jobs.claim)),
+    earliest: orm.select({ runAt }).from(jobs).where(unclaimed).orderBy(asc(jobs.runAt)).limit(1),
 
     claimJob: orm
       .update(jobs)
       .set({ claim: sql`${value('claim')}`, changedAt: sql`${value('now')}` })
-      .where(eq(jobs.id, value('id')))
-      .prepare(),
+      .where(eq(jobs.id, value('id'))),
     openJob: orm
       .update(jobs)
       .set({
@@ -48,14 +49,11 @@ export function prepareJobStatements(orm: Orm) {
         attemptStartedAt: sql`${value('now')}`,
         changedAt: sql`${value('now')}`,
       })
-      .where(eq(jobs.id, value('id')))
-      .prepare(),
+      .where(eq(jobs.id, value('id'))),
     snoozeJob: orm
       .update(jobs)
       .set({ claim: null, runAt: sql`${value('runAt')}`, changedAt: sql`${value('now')}` })
-      .where(held)
-      .returning({ id: jobs.id })
-      .prepare(),
+      .where(held),
     retryJob: orm
       .update(jobs)
       .set({
@@ -64,15 +62,12 @@ export function prepareJobStatements(orm: Orm) {
         runAt: sql`${value('runAt')}`,
         changedAt: sql`${value('now')}`,
       })
-      .where(held)
-      .returning({ id: jobs.id })
-      .prepare(),
-    deleteJob: orm.delete(jobs).where(held).returning({ id: jobs.id }).prepare(),
+      .where(held),
+    deleteJob: orm.delete(jobs).where(held),
 
     insertAttempt: orm
       .insert(attempts)
-      .values({ id: value('id'), attempt: value('attempt'), startedAt: value('startedAt') })
-      .prepare(),
+      .values({ id: value('id'), attempt: value('attempt'), startedAt: value('startedAt') }),
     endAttempt: orm
       .update(attempts)
       .set({
@@ -80,8 +75,7 @@ export function prepareJobStatements(orm: Orm) {
         outcome: sql`${value('outcome')}`,
         detail: sql`${value('detail')}`,
       })
-      .where(attemptOf)
-      .prepare(),
+      .where(attemptOf),
 
     startTransaction: orm
       .update(transactions)
@@ -90,17 +84,29 @@ export function prepareJobStatements(orm: Orm) {
         attempts: sql`${value('attempt')}`,
         processingStartedAt: sql`${value('processingStartedAt')}`,
       })
-      .where(transactionOf)
-      .prepare(),
+      .where(transactionOf),
     finishTransaction: orm
       .update(transactions)
       .set({ status: 'PROCESSED', error: null, processedAt: sql`${value('processedAt')}` })
-      .where(transactionOf)
-      .prepare(),
+      .where(transactionOf),
     setBack: orm
       .update(transactions)
       .set({ status: sql`${value('status')}`, error: sql`${value('error')}` })
-      .where(transactionOf)
-      .prepare(),
+      .where(transactionOf),
+  }
+  const { due, claimed, earliest, ...writes } = queries
+  return {
+    due: prepareStatement<JobRow>(client, due),
+    claimed: prepareStatement<JobRow>(client, claimed),
+    earliest: prepareStatement<{ runAt: number }>(client, earliest),
+    ...prepareAll(writes),
+  }
+
+  function prepareAll<T extends Record<string, Parameters<typeof prepareStatement>[1]>>(all: T) {
+    const entries = Object.entries(all).map(([name, query]) => [
+      name,
+      prepareStatement(client, query),
+    ])
+    return Object.fromEntries(entries) as { [Name in keyof T]: ReturnType<typeof prepareStatement> }
   }
 }

@@ -1,7 +1,7 @@
 import type { Instant } from '../clock.ts'
 import type { AttemptOutcome, StoredTransaction } from '../transaction.ts'
-import type { Backlog } from './commits.ts'
-import type { Orm } from './database.ts'
+import { type Counts, move } from './counts.ts'
+import type { Connection } from './database.ts'
 import { type JobRow, prepareJobStatements } from './job-statements.ts'
 import { fromRow } from './queries.ts'
 
@@ -14,10 +14,12 @@ export type Job = {
   attempt: number
   /** Attempts begun since the transaction was accepted or last retried by hand, this one counted. */
   tries: number
+  /** When it was due: steady time in ms. */
+  runAt: number
   /** When the attempt began: steady time in ms. */
   startedAt: number
-  /** The claim under which it may be settled; null: taken and settled within one commit. */
-  claim: number | null
+  /** The claim under which it may be settled. */
+  claim: number
 }
 
 /** What becomes of a job. `runAt` is steady time in ms. */
@@ -36,9 +38,9 @@ export type Settled = 'settled' | 'superseded'
 export type Jobs = {
   /**
    * Takes what is due, earliest first. Where no attempt is open one begins, and is written down
-   * before anybody acts on it. With a claim, nobody else is given these jobs until it is settled.
+   * before anybody acts on it. Nobody else is given these jobs until they are settled.
    */
-  take(now: Instant, limit: number, claim: number | null): Job[]
+  take(now: Instant, limit: number, claim: number): Job[]
   /** Ends the attempt of a job, or puts it off, if the job is still held under its claim. */
   settle(job: Job, settlement: Settlement, now: Instant): Settled
   /** When the earliest unclaimed job is due (steady time in ms); undefined: there is none. */
@@ -50,8 +52,8 @@ export type Jobs = {
   recover(now: Instant, triesMax: number): number
 }
 
-export function createJobs(orm: Orm, backlog: Backlog): Jobs {
-  const statements = prepareJobStatements(orm)
+export function createJobs(connection: Connection, counts: Counts): Jobs {
+  const statements = prepareJobStatements(connection)
 
   function begin(job: Job, now: Instant): Job {
     const { id, claim, transaction } = job
@@ -60,6 +62,7 @@ export function createJobs(orm: Orm, backlog: Backlog): Jobs {
     statements.startTransaction.run({ id, attempt, processingStartedAt })
     statements.insertAttempt.run({ id, attempt, startedAt: now.wall })
     statements.openJob.run({ id, claim, now: now.steady })
+    move(counts, 'PENDING', 'PROCESSING')
     return {
       ...job,
       attempt,
@@ -76,21 +79,23 @@ export function createJobs(orm: Orm, backlog: Backlog): Jobs {
     }
     switch (ending.kind) {
       case 'done':
-        if (!statements.deleteJob.get({ id, claim })) return 'superseded'
-        backlog.size--
+        if (statements.deleteJob.run({ id, claim }).changes === 0) return 'superseded'
+        move(counts, 'PROCESSING', 'PROCESSED')
         statements.finishTransaction.run({ id, processedAt: now.wall })
         endAttempt(null)
         return 'settled'
       case 'retry': {
         const { runAt, detail } = ending
-        if (!statements.retryJob.get({ id, claim, runAt, now: now.steady })) return 'superseded'
+        const values = { id, claim, runAt, now: now.steady }
+        if (statements.retryJob.run(values).changes === 0) return 'superseded'
+        move(counts, 'PROCESSING', 'PENDING')
         statements.setBack.run({ id, status: 'PENDING', error: detail })
         endAttempt(detail)
         return 'settled'
       }
       case 'fail':
-        if (!statements.deleteJob.get({ id, claim })) return 'superseded'
-        backlog.size--
+        if (statements.deleteJob.run({ id, claim }).changes === 0) return 'superseded'
+        move(counts, 'PROCESSING', 'FAILED')
         statements.setBack.run({ id, status: 'FAILED', error: ending.detail })
         endAttempt(ending.detail)
         return 'settled'
@@ -103,8 +108,8 @@ export function createJobs(orm: Orm, backlog: Backlog): Jobs {
     take(now, limit, claim) {
       return statements.due.all({ now: now.steady, limit }).map((row) => {
         const job = fromJobRow(row, claim)
-        if (row.jobs.attemptStartedAt === null) return begin(job, now)
-        if (claim !== null) statements.claimJob.run({ id: job.id, claim, now: now.steady })
+        if (row.attemptStartedAt === null) return begin(job, now)
+        statements.claimJob.run({ id: job.id, claim, now: now.steady })
         return job
       })
     },
@@ -113,17 +118,17 @@ export function createJobs(orm: Orm, backlog: Backlog): Jobs {
       if (settlement.kind !== 'snooze') return end(job, settlement, settlement.kind, now)
       const { id, claim } = job
       const values = { id, claim, runAt: settlement.runAt, now: now.steady }
-      return statements.snoozeJob.get(values) ? 'settled' : 'superseded'
+      return statements.snoozeJob.run(values).changes === 0 ? 'superseded' : 'settled'
     },
 
     nextRunAt() {
-      return statements.earliest.get()?.runAt
+      return statements.earliest.get({})?.runAt
     },
 
     recover(now, triesMax) {
-      const orphans = statements.claimed.all()
+      const orphans = statements.claimed.all({})
       for (const row of orphans) {
-        const job = fromJobRow(row, row.jobs.claim)
+        const job = fromJobRow(row, row.claim ?? 0)
         const detail = 'txhook ended in the middle of the attempt'
         const ending: Ending =
           job.tries < triesMax
@@ -136,9 +141,15 @@ export function createJobs(orm: Orm, backlog: Backlog): Jobs {
   }
 }
 
-function fromJobRow(row: JobRow, claim: number | null): Job {
-  const { id, tries, attemptStartedAt } = row.jobs
-  const transaction = fromRow(row.transactions)
-  const startedAt = attemptStartedAt ?? 0
-  return { id, transaction, attempt: transaction.attempts, tries, startedAt, claim }
+function fromJobRow(row: JobRow, claim: number): Job {
+  const { runAt, claim: _, attemptStartedAt, tries, ...transaction } = row
+  return {
+    id: row.id,
+    transaction: fromRow(transaction),
+    attempt: row.attempts,
+    tries,
+    runAt,
+    startedAt: attemptStartedAt ?? 0,
+    claim,
+  }
 }

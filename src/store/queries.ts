@@ -1,9 +1,11 @@
-import { eq, sql } from 'drizzle-orm'
+import { asc, eq, sql } from 'drizzle-orm'
+import type { Readings } from '../metrics.ts'
 import type { JsonObject, StoredTransaction } from '../transaction.ts'
-import type { Orm } from './database.ts'
+import type { Connection } from './database.ts'
 import { jobs, transactions } from './schema.ts'
+import { columnsOf, prepareStatement } from './statement.ts'
 
-/** A row of `transactions` as drizzle reads it. */
+/** A row of `transactions`. */
 export type TransactionRow = typeof transactions.$inferSelect
 
 export function fromRow(row: TransactionRow): StoredTransaction {
@@ -12,26 +14,39 @@ export function fromRow(row: TransactionRow): StoredTransaction {
 }
 
 /** A transaction by the sender's id. */
-export function prepareFind(orm: Orm): (transactionId: string) => StoredTransaction | undefined {
-  const query = orm
-    .select()
-    .from(transactions)
-    .where(eq(transactions.transactionId, sql.placeholder('transactionId')))
-    .prepare()
-  return (transactionId) => {
-    const row = query.get({ transactionId })
+export function prepareFind({ client, orm }: Connection) {
+  const statement = prepareStatement<TransactionRow>(
+    client,
+    orm
+      .select(columnsOf(transactions))
+      .from(transactions)
+      .where(eq(transactions.transactionId, sql.placeholder('transactionId'))),
+  )
+  return (transactionId: string): StoredTransaction | undefined => {
+    const row = statement.get({ transactionId })
     return row && fromRow(row)
   }
 }
 
-/** How many transactions are unfinished, and the newest steady time that their jobs bear, in ms. */
-export function unfinished(orm: Orm): { count: number; newestTime: number } {
-  const { count, newestTime } = orm
-    .select({
-      count: sql<number>`count(*)`,
-      newestTime: sql<number | null>`max(${jobs.changedAt})`,
-    })
-    .from(jobs)
-    .get() as { count: number; newestTime: number | null }
-  return { count, newestTime: newestTime ?? 0 }
+/** What the metrics show of the database, each by a look at one row or at a header. */
+export function prepareReadings({ client, orm }: Connection) {
+  const oldest = prepareStatement<{ createdAt: number }>(
+    client,
+    orm
+      .select({ createdAt: columnsOf(transactions).createdAt })
+      .from(jobs)
+      .innerJoin(transactions, eq(jobs.id, transactions.id))
+      .orderBy(asc(jobs.id))
+      .limit(1),
+  )
+  const pragma = (name: string, column = name) =>
+    (client.query(`PRAGMA ${name}`).get() as Record<string, number>)[column] ?? 0
+  return (): Pick<Readings, 'oldestUnfinishedAt' | 'logBytes' | 'databaseBytes'> => {
+    const pageBytes = pragma('page_size')
+    return {
+      oldestUnfinishedAt: oldest.get({})?.createdAt,
+      logBytes: pragma('wal_checkpoint(NOOP)', 'log') * pageBytes,
+      databaseBytes: pragma('page_count') * pageBytes,
+    }
+  }
 }

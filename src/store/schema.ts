@@ -13,26 +13,30 @@ import { index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlit
 import { ATTEMPT_OUTCOMES, STATUSES } from '../transaction.ts'
 
 /** Every transaction ever accepted. */
-export const transactions = sqliteTable('transactions', {
-  id: integer('id').primaryKey(),
-  transactionId: text('transaction_id').notNull().unique(),
-  sourceAccount: text('source_account').notNull(),
-  destinationAccount: text('destination_account').notNull(),
-  /** In minor units of the currency. */
-  amount: integer('amount').notNull(),
-  currency: text('currency').notNull(),
-  /** The sender's members beyond the five fields, as a JSON object; null where there were none. */
-  extra: text('extra'),
-  status: text('status', { enum: STATUSES }).notNull(),
-  /** Attempts begun. */
-  attempts: integer('attempts').notNull(),
-  createdAt: integer('created_at').notNull(),
-  /** When the first attempt began. */
-  processingStartedAt: integer('processing_started_at'),
-  processedAt: integer('processed_at'),
-  /** Why the last attempt did not succeed; null for a processed transaction. */
-  error: text('error'),
-})
+export const transactions = sqliteTable(
+  'transactions',
+  {
+    id: integer('id').primaryKey(),
+    transactionId: text('transaction_id').notNull().unique(),
+    sourceAccount: text('source_account').notNull(),
+    destinationAccount: text('destination_account').notNull(),
+    /** In minor units of the currency. */
+    amount: integer('amount').notNull(),
+    currency: text('currency').notNull(),
+    /** The sender's members beyond the five fields, as a JSON object; null where there were none. */
+    extra: text('extra'),
+    status: text('status', { enum: STATUSES }).notNull(),
+    /** Attempts begun. */
+    attempts: integer('attempts').notNull(),
+    createdAt: integer('created_at').notNull(),
+    /** When the first attempt began. */
+    processingStartedAt: integer('processing_started_at'),
+    processedAt: integer('processed_at'),
+    /** Why the last attempt did not succeed; null for a processed transaction. */
+    error: text('error'),
+  },
+  (table) => [index('transactions_failed').on(table.id).where(sql`"status" = 'FAILED'`)],
+)
 
 /** Unfinished work only: a transaction that is PROCESSED or FAILED has no row here. */
 export const jobs = sqliteTable(

@@ -1,10 +1,13 @@
 import type { Clock } from '../clock.ts'
+import type { Metrics, Readings } from '../metrics.ts'
 import type { StoredTransaction, Transaction } from '../transaction.ts'
-import { type Backlog, CommitQueue } from './commits.ts'
+import { CommitQueue } from './commits.ts'
+import { readBeginning } from './counts.ts'
 import { type OpenDatabase, openDatabase, writeProbe } from './database.ts'
 import { type Acceptance, createInbox } from './inbox.ts'
 import { createJobs, type Jobs } from './jobs.ts'
-import { prepareFind, unfinished } from './queries.ts'
+import { prepareFind, prepareReadings } from './queries.ts'
+import { createWaits, type Waits } from './waits.ts'
 
 export type StoreDeps = {
   /** Made if it is missing. */
@@ -12,6 +15,7 @@ export type StoreDeps = {
   clock: Clock
   /** Unfinished transactions beyond which no new one is taken. */
   backlogMax: number
+  metrics: Pick<Metrics, 'commit'>
   /** Called once when the disk failed: the process must end, see CommitQueue. */
   onFatal(error: unknown): void
 }
@@ -24,10 +28,13 @@ export type Store = {
   find(transactionId: string): Promise<StoredTransaction | undefined>
   /** For the scheduler; what changes them goes through `commit`. */
   jobs: Jobs
+  waits: Waits
   /** Runs the work in the next transaction; resolves when that is on the disk. */
   commit<T>(work: () => T): Promise<T>
   /** Resolves when a write has reached the disk, and rejects when the storage takes none. */
   probe(): Promise<void>
+  /** For the metrics: costs the same however large the database is. */
+  readings(): Readings
   /** The migrations that this start applied. */
   migrated: readonly string[]
   /** How far the machine's clock was behind the newest time in the database at the start. */
@@ -43,27 +50,30 @@ export type Store = {
  *
  * @throws StartError where the data directory or the database can't be used
  */
-export function openStore({ dataDir, clock, backlogMax, onFatal }: StoreDeps): Store {
+export function openStore({ dataDir, clock, backlogMax, metrics, onFatal }: StoreDeps): Store {
   const database = openDatabase(dataDir)
-  const { client, orm, migrated } = database
-  const { count, newestTime } = unfinished(orm)
+  const { client, migrated } = database
+  const { counts, newestTime } = readBeginning(database)
   const clockBehindMs = clock.advanceTo(newestTime)
 
-  const backlog: Backlog = { size: count }
-  const commits = new CommitQueue({ ...database, backlog, onFatal })
-  const inbox = createInbox(orm, backlog, backlogMax)
-  const find = prepareFind(orm)
+  const { monotonic } = clock
+  const commits = new CommitQueue({ ...database, counts, monotonic, metrics, onFatal })
+  const inbox = createInbox(database, counts, backlogMax)
+  const find = prepareFind(database)
+  const readings = prepareReadings(database)
   return {
     accept: (transaction) => commits.submit(() => inbox.accept(transaction, clock.now())),
     find: (transactionId) => commits.read(() => find(transactionId)),
-    jobs: createJobs(orm, backlog),
+    jobs: createJobs(database, counts),
+    waits: createWaits(database, counts),
     commit: (work) => commits.submit(work),
     probe: () => commits.submit(() => writeProbe(client)),
+    readings: () => ({ ...readings(), transactions: counts, now: clock.now().wall }),
     migrated,
     clockBehindMs,
     async close() {
       await commits.close()
-      database.close()
+      await database.close()
     },
     database,
   }

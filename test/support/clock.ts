@@ -21,6 +21,7 @@ export function manualClock(start: number = START): ManualClock {
   let timerSet = Promise.withResolvers<void>()
   return {
     now: () => ({ wall: steady + wallAhead, steady }),
+    monotonic: () => steady,
     advanceTo(time) {
       const behind = Math.max(time - steady, 0)
       wallAhead -= behind
