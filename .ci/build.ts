@@ -37,6 +37,9 @@ async function build(outfile: string, target?: string): Promise<void> {
   // An executable must not pick up a `.env` or a `bunfig.toml` wherever it happens to be started.
   const flags = ['--no-compile-autoload-dotenv', '--no-compile-autoload-bunfig']
   if (target) flags.push(`--target=${target}`)
-  await Bun.$`bun build --compile ${flags} src/main.ts --outfile ${outfile}`.quiet()
+  const built = await Bun.$`bun build --compile ${flags} src/main.ts --outfile ${outfile}`
+    .quiet()
+    .nothrow()
+  if (built.exitCode !== 0) throw new Error(built.stderr.toString())
   process.stdout.write(`${outfile}\n`)
 }

@@ -167,9 +167,9 @@ function unknownVariables(environment: Environment): string[] {
     known.add(variable)
     if (file) known.add(`${variable}_FILE`)
   }
-  return Object.keys(environment)
-    .filter((name) => name.startsWith('TXHOOK_') && !known.has(name))
-    .map((name) => `${name} is not a variable of txhook`)
+  return Object.entries(environment)
+    .filter(([name, value]) => value && name.startsWith('TXHOOK_') && !known.has(name))
+    .map(([name]) => `${name} is not a variable of txhook`)
 }
 
 function integer(least: number, most: number): (text: string) => number {

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { runCommandLine } from './commands/command-line.ts'
 import type { Environment } from './config.ts'
+import { exitAtOnce } from './exit-at-once.ts'
 
 /**
  * The variables that this process was given. An executable from a bare `bun build --compile` also
@@ -29,7 +30,7 @@ const exitCode = await runCommandLine(process.argv.slice(2), {
   print: (text) => console.log(text.trimEnd()),
   complain: (text) => console.error(text.trimEnd()),
   stopSignal: stop.promise,
-  exit: (code) => process.exit(code),
+  exit: exitAtOnce,
 })
 
 process.exit(exitCode)

@@ -44,6 +44,9 @@ export type Service = {
 /** How long requests under way may take to end when the service stops. */
 const DRAIN_MS = 5_000
 
+/** How long the answer to a write that only probes holds. */
+const PROBE_MS = 1_000
+
 /** A whole request may take this long, a slow sender's body included. */
 const REQUEST_S_MAX = 30
 
@@ -81,16 +84,28 @@ export function openService(config: Config, deps: ServiceDeps): Service {
     exposition: metrics,
     version: VERSION,
     health,
+    alive: () => !scheduler.broken,
     onAccepted: () => scheduler.wake(),
   })
   let server: Bun.Server<undefined> | undefined
   let stopped: Promise<void> | undefined
 
-  async function health(): Promise<Health> {
-    const storage = await store.probe().then(
+  let probe: { storage: Promise<string>; at: number } | undefined
+
+  /** Asked ever so often, the storage takes one write in a while. */
+  function probeStorage(): Promise<string> {
+    const at = clock.monotonic()
+    if (probe && at - probe.at < PROBE_MS) return probe.storage
+    const storage = store.probe().then(
       () => 'ok',
       () => 'takes no writes',
     )
+    probe = { storage, at }
+    return storage
+  }
+
+  async function health(): Promise<Health> {
+    const storage = await probeStorage()
     const checks = {
       storage,
       scheduler: scheduler.alive ? 'ok' : 'not running',
@@ -140,6 +155,8 @@ function listen({ host: hostname, port }: Config, app: App): Bun.Server<undefine
       development: false,
       // Otherwise a second server gets half of the requests instead of an error.
       reusePort: false,
+      // The app answers every error itself; this is for what may fail before it is reached.
+      error: () => new Response(null, { status: 500 }),
     })
   } catch (error) {
     const message = `Can't listen on ${hostname}:${port}: ${(error as Error).message}`

@@ -156,7 +156,10 @@ function fieldsOf(transaction: Transaction): Record<Field, string | number> {
 
 /** The amount in major units: a number that is exact. */
 export function shownAmount({ amount, currency }: Transaction): number {
-  return majorUnits(amount, minorDigits(currency) ?? 0)
+  const digits = minorDigits(currency)
+  // A code that leaves the list one day must stay known for showing what was stored under it.
+  if (digits === undefined) throw new Error(`There are no minor digits for ${currency}.`)
+  return majorUnits(amount, digits)
 }
 
 function identifier(path: Field, value: unknown, lengthMax: number, faults: FieldFault[]): string {

@@ -93,10 +93,14 @@ function configOf(
   return undefined
 }
 
+const TOO_MANY = 'there is a word too many; a value with spaces needs quotes'
+
 /** What the command line has that txhook doesn't know; a word after a strange flag is its value. */
 function strangers(words: readonly string[]): string[] {
   return words.flatMap((word, i) => {
     if (word.startsWith('-')) return [`${word.split('=')[0]} is not a flag of txhook`]
-    return words[i - 1]?.startsWith('-') ? [] : [`"${word}" is not a verb of txhook`]
+    if (words[i - 1]?.startsWith('-')) return []
+    // Only what looks like a verb is shown: anything else could be a secret.
+    return [/^[a-z-]{1,20}$/.test(word) ? `"${word}" is not a verb of txhook` : TOO_MANY]
   })
 }

@@ -1,3 +1,4 @@
+import { get } from 'node:http'
 import type { Config } from '../config.ts'
 import { EXIT } from '../exit.ts'
 
@@ -9,14 +10,24 @@ export async function healthcheck(
   complain: (message: string) => void,
 ): Promise<number> {
   const url = `http://${reachable(host)}:${port}/readyz`
-  try {
-    const { status } = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) })
-    if (status === 200) return EXIT.done
-    complain(`txhook: ${url} answers ${status}\n`)
-  } catch (error) {
-    complain(`txhook: ${url} doesn't answer: ${(error as Error).message}\n`)
-  }
+  const answer = await statusOf(url)
+  if (answer === 200) return EXIT.done
+  const what =
+    typeof answer === 'number' ? `answers ${answer}` : `doesn't answer: ${answer.message}`
+  complain(`txhook: ${url} ${what}\n`)
   return EXIT.fault
+}
+
+/** Not by fetch, which would ask a proxy that the environment names. */
+function statusOf(url: string): Promise<number | Error> {
+  const { promise, resolve } = Promise.withResolvers<number | Error>()
+  const request = get(url, { timeout: TIMEOUT_MS }, (response) => {
+    response.resume()
+    resolve(response.statusCode ?? 0)
+  })
+  request.on('timeout', () => request.destroy(new Error(`no answer in ${TIMEOUT_MS} ms`)))
+  request.on('error', resolve)
+  return promise
 }
 
 /** A server that listens on every address is asked on the loopback one. */

@@ -18,30 +18,32 @@ export type ServeDeps = {
 export async function serve(config: Config, deps: ServeDeps): Promise<number> {
   const { log, complain, stopSignal, exit } = deps
   let service: Service | undefined
+
+  function onFatal(error: unknown): void {
+    const message = 'the storage failed: the process ends, since nothing more can be trusted'
+    log.error(message, { error })
+    exit(EXIT.fault)
+  }
+
   try {
     service = openService(config, {
       clock: systemClock(),
       log,
       random: Math.random,
-      onFatal(error) {
-        log.error('the storage failed: the process ends, since nothing more can be trusted', {
-          error,
-        })
-        exit(EXIT.fault)
-      },
+      onFatal,
     })
     await service.start()
     const url = service.listen()
     log.info(`listening on ${url}`, { url })
   } catch (error) {
-    if (!(error instanceof StartError)) throw error
+    complain(`txhook: ${(error as Error).message}\n`)
+    if (!(error instanceof StartError)) log.error('the start failed', { error })
     await service?.stop()
-    complain(`txhook: ${error.message}\n`)
-    return error.exitCode
+    return error instanceof StartError ? error.exitCode : EXIT.fault
   }
   const signal = await stopSignal
   log.info('stopping', { signal })
-  await service.stop()
+  await service.stop().catch(onFatal)
   log.info('stopped')
   return EXIT.done
 }

@@ -14,11 +14,15 @@ export type AppDeps = HealthDeps &
   TransactionsDeps &
   WebhooksDeps & { log: Log; version: string }
 
+/** A storage that refuses refuses thousands a second: one entry in so many ms tells of it. */
+const REFUSAL_LOG_MS = 10_000
+
 /** The whole of the HTTP side: a function from request to response. It never listens. */
 export type App = { fetch(request: Request): Promise<Response> }
 
+/** Puts the routes together. */
 export function createApp(deps: AppDeps): App {
-  const { log, version } = deps
+  const { clock, log, version } = deps
   const documentation = {
     info: { title: 'txhook', version, description: 'Transaction webhooks, taken and processed.' },
     components,
@@ -26,23 +30,36 @@ export function createApp(deps: AppDeps): App {
   // Unless told, Elysia takes every host name to have four characters or more.
   const app = new Elysia({ strictPath: true, handler: { standardHostname: false } })
     // Before every route, so that it has the errors of all of them.
-    .onError(({ code, error, request }) => {
-      const problem = code === 'NOT_FOUND' ? noRoute(request) : problemOf(error)
-      const response = problemResponse(problem)
-      if (problem.code === 'internal_error') {
-        log.error('a request failed', { request_id: response.headers.get(REQUEST_ID), error })
-      }
-      return response
-    })
+    .onError(({ code, error, request }) =>
+      code === 'NOT_FOUND' ? problemResponse(noRoute(request)) : failure(error),
+    )
     .use(health(deps))
     .use(webhooks(deps))
     .use(transactions(deps))
     .use(metrics(deps))
     .use(docs(documentation))
 
+  let loggedRefusalAt = Number.NEGATIVE_INFINITY
+
+  /** The answer to a request that failed, and what operators should know of it. */
+  function failure(error: unknown): Response {
+    const problem = problemOf(error)
+    const response = problemResponse(problem)
+    const request_id = response.headers.get(REQUEST_ID)
+    if (problem.code === 'internal_error') log.error('a request failed', { request_id, error })
+    if (error instanceof StorageUnavailable && error.reason !== 'closed') {
+      const now = clock.monotonic()
+      if (now - loggedRefusalAt < REFUSAL_LOG_MS) return response
+      loggedRefusalAt = now
+      log.error('the storage refuses requests', { request_id, reason: error.reason })
+    }
+    return response
+  }
+
   function noRoute(request: Request): Problem {
-    const methods = methodsOf(app.routes, new URL(request.url).pathname)
-    if (methods.length === 0) return new Problem('not_found', 'There is nothing at this path.')
+    const methods = methodsOf(app.routes, URL.parse(request.url)?.pathname ?? '')
+    if (methods.length === 0 || methods.includes(request.method))
+      return new Problem('not_found', 'There is nothing at this path.')
     const allow = methods.join(', ')
     const detail = `This path takes ${allow}.`
     return new Problem('method_not_allowed', detail, { headers: { allow } })
@@ -50,9 +67,13 @@ export function createApp(deps: AppDeps): App {
 
   return {
     async fetch(request) {
-      const response = await app.fetch(withHost(request))
-      if (!response.headers.has(REQUEST_ID)) response.headers.set(REQUEST_ID, newRequestId())
-      return response
+      try {
+        const response = await app.fetch(withHost(request))
+        if (!response.headers.has(REQUEST_ID)) response.headers.set(REQUEST_ID, newRequestId())
+        return response
+      } catch (error) {
+        return failure(error)
+      }
     },
   }
 }
@@ -60,7 +81,8 @@ export function createApp(deps: AppDeps): App {
 /** A request without a Host header (HTTP/1.0, as health checks send it) has but a path for a URL. */
 function withHost(request: Request): Request {
   if (request.url.startsWith('http')) return request
-  return new Request(new URL(request.url, 'http://localhost').href, request)
+  const url = URL.parse(request.url, 'http://localhost')
+  return new Request(url?.href ?? 'http://localhost/no-path', request)
 }
 
 /** The methods that a path has a route for; none: nobody knows the path. */

@@ -1,7 +1,7 @@
 import { Problem } from './problem.ts'
 
 /** `application/json` or `application/…+json`, with parameters or without (RFC 9110, 8.3). */
-const JSON_TYPE = /^application\/(?:json|[a-z0-9!#$&^_.-]+\+json)[ \t]*(?:;(.*))?$/i
+const JSON_TYPE = /^application\/(?:json|[a-z0-9!#$&^_.+-]+\+json)[ \t]*(?:;(.*))?$/i
 const CHARSET = /(?:^|;)[ \t]*charset[ \t]*=([^;]*)/gi
 const UTF_8 = /^(?:utf-?8|"utf-?8")$/i
 

@@ -10,10 +10,12 @@ export type HealthDeps = {
   clock: Clock
   /** Looks now: the storage is asked to take a write. */
   health(): Promise<Health>
+  /** False where only a new process can do the work again. */
+  alive(): boolean
 }
 
 /** For load balancers, orchestrators and people. */
-export function health({ clock, health }: HealthDeps) {
+export function health({ clock, health, alive }: HealthDeps) {
   const noStore = { headers: { 'cache-control': 'no-store' } }
   return new Elysia({ name: 'health', detail: { tags: ['Health'] } })
     .get(
@@ -36,12 +38,19 @@ export function health({ clock, health }: HealthDeps) {
         },
       },
     )
-    .get('/livez', () => Response.json({ status: 'LIVE' }, noStore), {
-      detail: {
-        summary: 'Is the process alive?',
-        responses: { 200: { description: 'It is' } },
+    .get(
+      '/livez',
+      () => {
+        if (alive()) return Response.json({ status: 'LIVE' }, noStore)
+        throw new Problem('not_alive', 'The service must be started anew.')
       },
-    })
+      {
+        detail: {
+          summary: 'Should the process go on? If not, start it anew.',
+          responses: { 200: { description: 'It should' }, ...describeProblems('not_alive') },
+        },
+      },
+    )
     .get(
       '/readyz',
       async () => {

@@ -43,7 +43,16 @@ export const components = {
     },
     Transaction: {
       type: 'object',
-      required: [...required, 'status', 'attempts', 'created_at', 'extra'],
+      required: [
+        ...required,
+        'status',
+        'attempts',
+        'created_at',
+        'processing_started_at',
+        'processed_at',
+        'error',
+        'extra',
+      ],
       properties: {
         ...fields,
         amount: { type: 'number', description: 'In major units.', example: 100 },
@@ -95,9 +104,9 @@ export const TRANSACTION = content('application/json', 'Transaction')
 export function describeProblems(...codes: ProblemCode[]) {
   const responses: Record<string, { description: string; content: ReturnType<typeof content> }> = {}
   for (const code of [...codes, 'internal_error'] as const) {
-    const { status, title } = PROBLEMS[code]
+    const { status, meaning } = PROBLEMS[code]
     const before = responses[status]?.description
-    const description = `${before ? `${before}; ` : ''}${title} (\`${code}\`)`
+    const description = `${before ? `${before}; ` : ''}${meaning} (\`${code}\`)`
     responses[status] = { description, content: content('application/problem+json', 'Problem') }
   }
   return responses

@@ -1,26 +1,30 @@
 /**
  * Errors as RFC 9457 has them: `application/problem+json`, with a `code` for programs and a
- * `detail` for people. The `type` is left at its default, about:blank, since the code says it all.
+ * `detail` for people. The `type` is left at its default, about:blank, since the code says it all;
+ * the `title` then is the phrase of the status.
  */
 
-/** Every error that txhook answers with: the code, its status and its title. */
+import { STATUS_CODES } from 'node:http'
+
+/** Every error that txhook answers with: the code, its status and what it means. */
 export const PROBLEMS = {
-  invalid_json: { status: 400, title: 'Invalid JSON' },
-  invalid_path: { status: 400, title: 'Invalid path' },
-  invalid_signature: { status: 401, title: 'Invalid signature' },
-  not_found: { status: 404, title: 'Not found' },
-  transaction_not_found: { status: 404, title: 'Transaction not found' },
-  method_not_allowed: { status: 405, title: 'Method not allowed' },
-  transaction_conflict: { status: 409, title: 'Conflicting transaction' },
-  body_too_large: { status: 413, title: 'Body too large' },
-  unsupported_media_type: { status: 415, title: 'Unsupported media type' },
-  invalid_transaction: { status: 422, title: 'Invalid transaction' },
-  internal_error: { status: 500, title: 'Internal error' },
-  backlog_full: { status: 503, title: 'Backlog full' },
-  storage_full: { status: 503, title: 'Storage full' },
-  storage_unavailable: { status: 503, title: 'Storage unavailable' },
-  shutting_down: { status: 503, title: 'Shutting down' },
-  not_ready: { status: 503, title: 'Not ready' },
+  invalid_json: { status: 400, meaning: 'Invalid JSON' },
+  invalid_path: { status: 400, meaning: 'Invalid path' },
+  invalid_signature: { status: 401, meaning: 'Invalid signature' },
+  not_found: { status: 404, meaning: 'Not found' },
+  transaction_not_found: { status: 404, meaning: 'Transaction not found' },
+  method_not_allowed: { status: 405, meaning: 'Method not allowed' },
+  transaction_conflict: { status: 409, meaning: 'Conflicting transaction' },
+  body_too_large: { status: 413, meaning: 'Body too large' },
+  unsupported_media_type: { status: 415, meaning: 'Unsupported media type' },
+  invalid_transaction: { status: 422, meaning: 'Invalid transaction' },
+  internal_error: { status: 500, meaning: 'Internal error' },
+  backlog_full: { status: 503, meaning: 'Backlog full' },
+  storage_full: { status: 503, meaning: 'Storage full' },
+  storage_unavailable: { status: 503, meaning: 'Storage unavailable' },
+  shutting_down: { status: 503, meaning: 'Shutting down' },
+  not_alive: { status: 503, meaning: 'Not alive' },
+  not_ready: { status: 503, meaning: 'Not ready' },
 } as const
 
 export type ProblemCode = keyof typeof PROBLEMS
@@ -54,9 +58,17 @@ export class Problem extends Error {
 /** The answer that tells of a problem. `request_id` is in the log too, where there is an entry. */
 export function problemResponse(problem: Problem): Response {
   const { code, message: detail, errors } = problem
-  const { status, title } = PROBLEMS[code]
+  const { status } = PROBLEMS[code]
   const requestId = newRequestId()
-  const body = { type: 'about:blank', title, status, detail, code, request_id: requestId, errors }
+  const body = {
+    type: 'about:blank',
+    title: STATUS_CODES[status],
+    status,
+    detail,
+    code,
+    request_id: requestId,
+    errors,
+  }
   return Response.json(body, {
     status,
     headers: {

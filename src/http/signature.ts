@@ -11,8 +11,6 @@ const SECRET_BYTES_MIN = 24
 const SECRET_BYTES_MAX = 64
 /** How far a timestamp may be off, either way: longer, and old webhooks could be sent again. */
 const TOLERANCE_S = 300
-/** A sender that rotates its secrets lists a signature for each; more than these is no sender. */
-const SIGNATURES_MAX = 32
 
 /** The key in a `whsec_…` secret; undefined where it isn't one. */
 export function parseSecret(text: string): Uint8Array | undefined {
@@ -52,7 +50,7 @@ export function signatureFault(
   if (age > TOLERANCE_S) return `The header ${timestampName} is ${age} s old.`
   if (-age > TOLERANCE_S) return `The header ${timestampName} is ${-age} s ahead.`
 
-  const candidates = signatures.split(' ').slice(0, SIGNATURES_MAX)
+  const candidates = signatures.split(' ')
   for (const key of keys) {
     const hmac = createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body)
     const expected = Buffer.from(`v1,${hmac.digest('base64')}`)
@@ -62,10 +60,11 @@ export function signatureFault(
 }
 
 /** `svix-*` names count where no `webhook-*` one is sent. */
-function headerNames(headers: Headers): [string, string, string] {
+function headerNames(headers: Headers): readonly [string, string, string] {
   const standard = ['webhook-id', 'webhook-timestamp', 'webhook-signature'] as const
-  const prefix = standard.some((name) => headers.has(name)) ? 'webhook' : 'svix'
-  return [`${prefix}-id`, `${prefix}-timestamp`, `${prefix}-signature`]
+  const svix = ['svix-id', 'svix-timestamp', 'svix-signature'] as const
+  const sent = (names: readonly string[]) => names.some((name) => headers.has(name))
+  return sent(svix) && !sent(standard) ? svix : standard
 }
 
 /** In a time that doesn't depend on where they differ. */

@@ -11,8 +11,8 @@ export type TransactionsDeps = { store: Pick<Store, 'find'> }
 export function transactions({ store }: TransactionsDeps) {
   return new Elysia({ name: 'transactions' }).get(
     '/v1/transactions/:transaction_id',
-    async ({ params }) => {
-      const stored = await store.find(decodedId(params.transaction_id))
+    async ({ params, request }) => {
+      const stored = await store.find(decodedId(params.transaction_id, request.url))
       if (stored) return transactionResponse(200, stored)
       throw new Problem('transaction_not_found', 'There is no transaction of this transaction_id.')
     },
@@ -29,9 +29,12 @@ export function transactions({ store }: TransactionsDeps) {
   )
 }
 
-/** Elysia hands on an id that doesn't decode as null, whatever its types say. */
-function decodedId(id: string | null): string {
-  if (id !== null) return id
+/**
+ * Elysia hands on an id that doesn't decode as null, whatever its types say. And bytes that are no
+ * UTF-8 and not encoded either come as a replacement character, which nobody can have meant.
+ */
+function decodedId(id: string | null, url: string): string {
+  if (id !== null && !url.includes('\ufffd')) return id
   throw new Problem('invalid_path', 'The transaction_id in the path is not percent-encoded UTF-8.')
 }
 

@@ -55,7 +55,12 @@ export class Scheduler {
     this.#deps = { triesMax: 8, concurrency: 64, ...deps }
   }
 
-  /** False where due jobs no longer get processed. */
+  /** A fault that isn't the storage's ended the loop: only a new process processes again. */
+  get broken(): boolean {
+    return this.#state === 'broken'
+  }
+
+  /** False where due jobs don't get processed. */
   get alive(): boolean {
     return this.#state === 'running'
   }
@@ -100,8 +105,9 @@ export class Scheduler {
   async runOnce(): Promise<number | undefined> {
     const { jobs, clock, processor, concurrency } = this.#deps
     const free = concurrency - this.#calls.size
+    if (processor.kind === 'call' && free <= 0) return undefined
     const runAt = jobs.nextRunAt()
-    if (runAt === undefined || (processor.kind === 'call' && free <= 0)) return undefined
+    if (runAt === undefined) return undefined
     const delay = runAt - clock.now().steady
     if (delay > 0) return delay
     if (processor.kind === 'wait') await this.#wait(processor.waitMs)

@@ -1,38 +1,29 @@
 /**
  * The worker that copies the write-ahead log into the database: the copying and its syncs take from
  * milliseconds to a second, which requests shouldn't wait for. It stands by itself, since an
- * executable carries it as a file. Each message asks for something, and is answered.
+ * executable carries it as a file. Each message is the path of a database, and is answered.
  */
 
 import { Database } from 'bun:sqlite'
 
 declare const self: Worker
 
-/** What is asked for: a database to work on, a checkpoint of it, or to let go of it. */
-export type CheckpointRequest = { open: string } | 'checkpoint' | 'close'
-
-/** `code` is SQLite's. */
+/** How a checkpoint went. `code` is SQLite's. */
 export type CheckpointAnswer =
   | { ok: true }
   | { ok: false; code: string | undefined; message: string }
 
-let database: Database | undefined
-
-self.onmessage = ({ data }: MessageEvent<CheckpointRequest>) => {
+self.onmessage = ({ data: path }: MessageEvent<string>) => {
+  let answer: CheckpointAnswer = { ok: true }
   try {
-    if (data === 'checkpoint') {
-      database?.run('PRAGMA wal_checkpoint(PASSIVE)')
-    } else if (data === 'close') {
-      database?.close(true)
-    } else {
-      database = new Database(data.open, { readwrite: true })
-      database.run('PRAGMA synchronous = NORMAL')
-    }
-    self.postMessage({ ok: true } satisfies CheckpointAnswer)
+    using database = new Database(path, { readwrite: true })
+    database.run('PRAGMA synchronous = NORMAL')
+    database.run('PRAGMA wal_checkpoint(PASSIVE)')
   } catch (error) {
     const { code, message } = error as { code?: string; message: string }
-    self.postMessage({ ok: false, code, message } satisfies CheckpointAnswer)
+    answer = { ok: false, code, message }
   }
+  self.postMessage(answer)
 }
 
 /** An import `with { type: 'file' }` gives the path of this file instead. */

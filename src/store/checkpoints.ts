@@ -1,6 +1,7 @@
 import type { Database } from 'bun:sqlite'
 import workerPath from './checkpoint-worker.ts' with { type: 'file' }
-import type { CheckpointAnswer, CheckpointRequest } from './checkpoint-worker.ts'
+import type { CheckpointAnswer } from './checkpoint-worker.ts'
+import { passes, pragma } from './sqlite.ts'
 
 /** The write-ahead log, kept within bounds. */
 export type Checkpoints = {
@@ -11,8 +12,8 @@ export type Checkpoints = {
    * it off; rejects when the disk fails.
    */
   run(): Promise<void>
-  /** Ends the thread. */
-  close(): Promise<void>
+  /** Ends the thread; no run may be under way. */
+  close(): void
 }
 
 /**
@@ -23,42 +24,25 @@ const DUE_PAGES = 16_000
 
 /** @param path of the database that `client` has open */
 export function createCheckpoints(client: Database, path: string): Checkpoints {
-  let worker: CheckpointWorker | undefined
+  let worker: Worker | undefined
   return {
-    due() {
-      const { log } = client.query('PRAGMA wal_checkpoint(NOOP)').get() as { log: number }
-      return log >= DUE_PAGES
-    },
+    due: () => pragma<{ log: number }>(client, 'wal_checkpoint(NOOP)').log >= DUE_PAGES,
     async run() {
-      worker ??= await startWorker(path)
-      await worker.ask('checkpoint')
+      worker ??= new Worker(workerPath, { ref: false })
+      const answer = await ask(worker, path)
+      if (!answer.ok && !passes(answer.code)) {
+        throw new Error(`The checkpoint failed: ${answer.message}`)
+      }
     },
-    async close() {
-      await worker?.ask('close')
-      worker?.terminate()
-    },
+    close: () => worker?.terminate(),
   }
 }
 
-type CheckpointWorker = { ask(request: CheckpointRequest): Promise<void>; terminate(): void }
-
-async function startWorker(path: string): Promise<CheckpointWorker> {
-  const worker = new Worker(workerPath)
-  // It isn't what keeps the process running.
-  worker.unref()
-
-  /** One request at a time. */
-  function ask(request: CheckpointRequest): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    worker.onerror = ({ message }) => reject(new Error(message))
-    worker.onmessage = ({ data }: MessageEvent<CheckpointAnswer>) => {
-      if (data.ok || data.code === 'SQLITE_FULL' || data.code === 'SQLITE_BUSY') resolve()
-      else reject(new Error(`The checkpoint failed: ${data.message}`))
-    }
-    worker.postMessage(request)
-    return promise
-  }
-
-  await ask({ open: path })
-  return { ask, terminate: () => worker.terminate() }
+/** One question at a time. */
+function ask(worker: Worker, path: string): Promise<CheckpointAnswer> {
+  const { promise, resolve, reject } = Promise.withResolvers<CheckpointAnswer>()
+  worker.onerror = ({ message }) => reject(new Error(message))
+  worker.onmessage = ({ data }: MessageEvent<CheckpointAnswer>) => resolve(data)
+  worker.postMessage(path)
+  return promise
 }

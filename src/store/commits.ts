@@ -2,6 +2,7 @@ import type { Database } from 'bun:sqlite'
 import type { Metrics } from '../metrics.ts'
 import type { Checkpoints } from './checkpoints.ts'
 import type { Counts } from './counts.ts'
+import { inTransaction, isLocked, sqliteCode } from './sqlite.ts'
 
 /** Why the storage refuses a write. All but `failed` pass: the caller may try again later. */
 export type StorageReason = 'full' | 'busy' | 'closed' | 'failed'
@@ -218,13 +219,11 @@ export class CommitQueue {
     const { client, counts } = this.#deps
     const before = { ...counts }
     try {
-      client.query('BEGIN IMMEDIATE').run()
-      for (const entry of batch) entry.value = entry.work()
-      client.query('COMMIT').run()
+      inTransaction(client, () => {
+        for (const entry of batch) entry.value = entry.work()
+      })
     } catch (error) {
       Object.assign(counts, before)
-      // A full disk may have ended the transaction already.
-      if (client.inTransaction) client.run('ROLLBACK')
       throw error
     }
   }
@@ -256,11 +255,9 @@ function reject(entries: readonly Entry[], cause?: unknown): void {
  * work itself threw. Throws on where SQLite reports anything that puts the database in doubt.
  */
 function refusal(error: unknown): Error {
-  const code = (error as { code?: unknown }).code
-  if (typeof code === 'string' && code.startsWith('SQLITE_')) {
-    if (code === 'SQLITE_FULL') return new StorageUnavailable('full', { cause: error })
-    if (/^SQLITE_(BUSY|LOCKED)/.test(code)) return new StorageUnavailable('busy', { cause: error })
-    if (!code.startsWith('SQLITE_CONSTRAINT')) throw error
-  }
+  const code = sqliteCode(error)
+  if (code === 'SQLITE_FULL') return new StorageUnavailable('full', { cause: error })
+  if (isLocked(code)) return new StorageUnavailable('busy', { cause: error })
+  if (code !== undefined && !code.startsWith('SQLITE_CONSTRAINT')) throw error
   return error instanceof Error ? error : new Error(String(error))
 }

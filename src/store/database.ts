@@ -1,5 +1,5 @@
 import { Database } from 'bun:sqlite'
-import { closeSync, fdatasync, openSync } from 'node:fs'
+import { closeSync, fdatasync, openSync, realpathSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite'
 import { EXIT, StartError } from '../exit.ts'
@@ -9,6 +9,7 @@ import { hasLog, inspectDatabase, inspectFile } from './inspect.ts'
 import { migrate, userVersion } from './migrations.ts'
 import { takeOwnerLock } from './owner-lock.ts'
 import * as schema from './schema.ts'
+import { passes, pragma, sqliteCode } from './sqlite.ts'
 
 type Orm = BunSQLiteDatabase<typeof schema>
 
@@ -23,7 +24,7 @@ export type OpenDatabase = Connection & {
   sync(): Promise<void>
   checkpoints: Checkpoints
   /** Folds the write-ahead log into the database and lets go of both and of the directory. */
-  close(): Promise<void>
+  close(): void
 }
 
 /** Before 3.51.3 a reset of the write-ahead log could lose a commit. */
@@ -57,12 +58,13 @@ export function openDatabase(dataDir: string): OpenDatabase {
     refuseOldSqlite(client)
     configure(client)
     const migrated = migrate(client, directory)
-    // The file itself now says whose it is and how old, whatever becomes of its log.
-    if (migrated.length > 0) client.run('PRAGMA wal_checkpoint(TRUNCATE)')
+    // The file itself now says whose it is and how old. And a log that a process left which ended
+    // over a failed sync is worth nothing on the disk, whatever the page cache shows of it.
+    foldLog(client)
     // A database that takes no writes is found out now. And only now there surely is a log.
     writeProbe(client)
     syncDirectory(directory)
-    const log = openSync(`${path}-wal`, 'r+')
+    const log = openSync(`${realpathSync(path)}-wal`, 'r+')
     const checkpoints = createCheckpoints(client, path)
     return {
       client,
@@ -70,10 +72,9 @@ export function openDatabase(dataDir: string): OpenDatabase {
       migrated,
       sync: () => sync(log),
       checkpoints,
-      async close() {
-        await checkpoints.close()
-        // Best effort: what a full disk keeps in the log is safe there.
-        ignoreFull(() => client.run('PRAGMA wal_checkpoint(TRUNCATE)'))
+      close() {
+        checkpoints.close()
+        foldLog(client)
         closeSync(log)
         client.close(true)
         lock.release()
@@ -99,9 +100,7 @@ function inspectReadonly(path: string): void {
 }
 
 function configure(client: Database): void {
-  const { journal_mode } = client.query('PRAGMA journal_mode = WAL').get() as {
-    journal_mode: string
-  }
+  const { journal_mode } = pragma<{ journal_mode: string }>(client, 'journal_mode = WAL')
   if (journal_mode !== 'wal') {
     throw new Error(`its file system has no write-ahead log (journal mode ${journal_mode})`)
   }
@@ -135,13 +134,12 @@ function refuseOldSqlite(client: Database): void {
   }
 }
 
-/** A checkpoint that finds no room, or a lock, is put off: the log has it all. */
-function ignoreFull(checkpoint: () => void): void {
+/** Folds the log into the database. What a full disk or a lock keeps in the log is safe there. */
+function foldLog(client: Database): void {
   try {
-    checkpoint()
+    client.run('PRAGMA wal_checkpoint(TRUNCATE)')
   } catch (error) {
-    const code = (error as { code?: unknown }).code
-    if (code !== 'SQLITE_FULL' && code !== 'SQLITE_BUSY') throw error
+    if (!passes(sqliteCode(error))) throw error
   }
 }
 

@@ -3,9 +3,12 @@
 import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 
+/** What is in the directory is nobody else's business. */
+const OWNER_ONLY = 0o700
+
 /** Makes a directory with all those above it; each new one is known to its parent on the disk. */
 export function makeDirectory(directory: string): void {
-  const first = mkdirSync(directory, { recursive: true })
+  const first = mkdirSync(directory, { recursive: true, mode: OWNER_ONLY })
   if (first === undefined) return
   for (let made = directory; ; made = dirname(made)) {
     syncDirectory(dirname(made))

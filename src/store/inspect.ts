@@ -7,6 +7,7 @@ import type { Database } from 'bun:sqlite'
 import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { EXIT, StartError } from '../exit.ts'
 import { APPLICATION_ID, MIGRATIONS, userVersion } from './migrations.ts'
+import { pragma, sqliteCode } from './sqlite.ts'
 
 /** The file's header, and after it that of its first page, the root of the schema's tree. */
 const HEADER_BYTES = 108
@@ -58,15 +59,12 @@ export function hasLog(path: string): boolean {
  */
 export function inspectDatabase(path: string, database: Database): void {
   try {
-    const { application_id } = database.query('PRAGMA application_id').get() as {
-      application_id: number
-    }
+    const { application_id } = pragma<{ application_id: number }>(database, 'application_id')
     // Makes SQLite read the whole schema, so that damage shows here and not at the first webhook.
     const hasTables = database.query('SELECT 1 FROM sqlite_schema LIMIT 1').get() !== null
     refuseForeign(path, application_id, userVersion(database), hasTables)
   } catch (error) {
-    const code = (error as { code?: unknown }).code
-    if (typeof code === 'string' && /^SQLITE_(CORRUPT|NOTADB)/.test(code)) {
+    if (/^SQLITE_(CORRUPT|NOTADB)/.test(sqliteCode(error) ?? '')) {
       throw refusal(path, `is damaged: ${(error as Error).message}`)
     }
     throw error
@@ -81,6 +79,7 @@ function refuseForeign(
 ): void {
   if (applicationId === 0 && version === 0 && !hasTables) return
   if (applicationId !== APPLICATION_ID) throw refusal(path, 'is a database of another program')
+  if (version === 0) throw refusal(path, 'is damaged: it says that it has had no migrations')
   if (version > MIGRATIONS.length) {
     const message = `is newer than this executable: it has had ${version} migrations, and this one knows ${MIGRATIONS.length}`
     throw refusal(path, message)

@@ -8,6 +8,7 @@ import { renameSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import first from '../../drizzle/0000_first.sql' with { type: 'text' }
 import { syncDirectory, syncPath } from './durable-files.ts'
+import { inTransaction, pragma } from './sqlite.ts'
 
 /** One migration: its name in `drizzle/` and its SQL. */
 export type Migration = { tag: string; sql: string }
@@ -52,8 +53,7 @@ export function migrate(
 
 /** Applies one migration whole or not at all, and says in the database that it is there. */
 function apply(database: Database, { tag, sql }: Migration, version: number): void {
-  database.run('BEGIN IMMEDIATE')
-  try {
+  inTransaction(database, () => {
     database.run(sql)
     const broken = database.query('PRAGMA foreign_key_check').all()
     if (broken.length > 0) {
@@ -61,17 +61,12 @@ function apply(database: Database, { tag, sql }: Migration, version: number): vo
     }
     database.run(`PRAGMA application_id = ${APPLICATION_ID}`)
     database.run(`PRAGMA user_version = ${version}`)
-    database.run('COMMIT')
-  } catch (error) {
-    // A full disk may have ended the transaction already.
-    if (database.inTransaction) database.run('ROLLBACK')
-    throw error
-  }
+  })
 }
 
 /** The number of migrations that a database has had. */
 export function userVersion(database: Database): number {
-  return (database.query('PRAGMA user_version').get() as { user_version: number }).user_version
+  return pragma<{ user_version: number }>(database, 'user_version').user_version
 }
 
 /** Copies the database whole or not at all; a copy that an earlier try left is replaced. */

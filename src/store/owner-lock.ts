@@ -1,6 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
 import { EXIT, StartError } from '../exit.ts'
+import { isLocked, sqliteCode } from './sqlite.ts'
 
 /** The one right to use a data directory, held until released or until the process ends. */
 export type OwnerLock = { release(): void }
@@ -21,8 +22,7 @@ export function takeOwnerLock(dataDir: string): OwnerLock {
     lock.run('BEGIN EXCLUSIVE')
   } catch (error) {
     lock?.close()
-    const code = (error as { code?: unknown }).code
-    if (code === 'SQLITE_BUSY') {
+    if (isLocked(sqliteCode(error))) {
       const message = `The data directory ${dataDir} is in use by another txhook.`
       throw new StartError(EXIT.inUse, message)
     }

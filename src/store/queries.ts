@@ -3,6 +3,7 @@ import type { Readings } from '../metrics.ts'
 import type { JsonObject, StoredTransaction } from '../transaction.ts'
 import type { Connection } from './database.ts'
 import { jobs, transactions } from './schema.ts'
+import { pragma } from './sqlite.ts'
 import { columnsOf, prepareStatement } from './statement.ts'
 
 /** A row of `transactions`. */
@@ -39,14 +40,10 @@ export function prepareReadings({ client, orm }: Connection) {
       .orderBy(asc(jobs.id))
       .limit(1),
   )
-  const pragma = (name: string, column = name) =>
-    (client.query(`PRAGMA ${name}`).get() as Record<string, number>)[column] ?? 0
-  return (): Pick<Readings, 'oldestUnfinishedAt' | 'logBytes' | 'databaseBytes'> => {
-    const pageBytes = pragma('page_size')
-    return {
-      oldestUnfinishedAt: oldest.get({})?.createdAt,
-      logBytes: pragma('wal_checkpoint(NOOP)', 'log') * pageBytes,
-      databaseBytes: pragma('page_count') * pageBytes,
-    }
-  }
+  const { page_size } = pragma<{ page_size: number }>(client, 'page_size')
+  return (): Pick<Readings, 'oldestUnfinishedAt' | 'logBytes' | 'databaseBytes'> => ({
+    oldestUnfinishedAt: oldest.get({})?.createdAt,
+    logBytes: pragma<{ log: number }>(client, 'wal_checkpoint(NOOP)').log * page_size,
+    databaseBytes: pragma<{ page_count: number }>(client, 'page_count').page_count * page_size,
+  })
 }

@@ -73,7 +73,7 @@ export function openStore({ dataDir, clock, backlogMax, metrics, onFatal }: Stor
     clockBehindMs,
     async close() {
       await commits.close()
-      await database.close()
+      database.close()
     },
     database,
   }

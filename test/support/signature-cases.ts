@@ -180,11 +180,7 @@ export function signatureCases(now: number, prefix = 'signed'): ContractCase[] {
     signature('a wrong signature behind the right one', true, (it) => `${it} ${other}`),
     signature('other versions beside the right one', true, (it) => `v1a,x v2,y ${it}`),
     signature('the right one as the 32nd', true, (it) => `${`${other} `.repeat(31)}${it}`),
-    signature(
-      'the right one beyond any sender’s list',
-      false,
-      (it) => `${`${other} `.repeat(64)}${it}`,
-    ),
+    signature('the right one far down the list', true, (it) => `${`${other} `.repeat(64)}${it}`),
     signature('signatures of a strange and of a known secret', true, (it, body) => {
       const strange = signedHeaders(body, now, { secret: STRANGE_SECRET })
       return `${strange['webhook-signature']} ${it}`
