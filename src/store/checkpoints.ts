@@ -1,6 +1,5 @@
 import type { Database } from 'bun:sqlite'
 import workerPath from './checkpoint-worker.ts' with { type: 'file' }
-import type { CheckpointAnswer } from './checkpoint-worker.ts'
 import { passes, pragma } from './sqlite.ts'
 
 /** The write-ahead log, kept within bounds. */
@@ -37,6 +36,9 @@ export function createCheckpoints(client: Database, path: string): Checkpoints {
     close: () => worker?.terminate(),
   }
 }
+
+/** How the worker says that it went. `code` is SQLite's. */
+type CheckpointAnswer = { ok: true } | { ok: false; code: string | undefined; message: string }
 
 /** One question at a time. */
 function ask(worker: Worker, path: string): Promise<CheckpointAnswer> {

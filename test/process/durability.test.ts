@@ -1,9 +1,9 @@
 import { Database } from 'bun:sqlite'
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { manualClock } from '../support/clock.ts'
-import { type RunningTxhook, startTxhook, until } from '../support/executable.ts'
+import { type RunningTxhook, startTxhook, until, VARIANTS } from '../support/executable.ts'
 import {
   type ShownTransaction,
   temporaryDirectory,
@@ -131,6 +131,43 @@ describe('kill -9', () => {
     expect(database.query('PRAGMA foreign_key_check').all()).toEqual([])
   })
 })
+
+test.each([...VARIANTS])(
+  'the log of a long run starts over beside the webhooks (%s)',
+  async (variant) => {
+    using directory = temporaryDirectory()
+    await using txhook = await startTxhook({ variant, cwd: directory.path })
+    const database = join(directory.path, 'data', 'txhook.db')
+    const metric = async (name: string) =>
+      Number(
+        new RegExp(`^${name} (\\d+)$`, 'm').exec(
+          await (await txhook.fetch('/metrics')).text(),
+        )?.[1],
+      )
+    const note = 'x'.repeat(60_000)
+    let posted = 0
+    // The log is due at 64 MB, that is after some thousand of these.
+    while (statSync(database).size < 32_000_000 && posted < 4_000) {
+      const numbers = ids(50).map((n) => posted + n)
+      posted += 50
+      for (const { status } of await Promise.all(
+        numbers.map((n) => txhook.post({ ...numbered(n), note })),
+      )) {
+        expect(status).toBe(202)
+      }
+    }
+    expect(statSync(database).size).toBeGreaterThan(32_000_000)
+    await until(
+      () => metric('txhook_wal_bytes'),
+      (bytes) => bytes < 64_000_000,
+    )
+    await txhook.end('SIGKILL')
+
+    await using again = await startTxhook({ variant, cwd: directory.path })
+    for (const n of ids(posted)) expect((await stateOf(again, n)).attempts).toBe(1)
+    expect((await again.end('SIGTERM')).exitCode).toBe(0)
+  },
+)
 
 test('10,000 transactions in a burst are all PROCESSED within the delay and 5 s', async () => {
   using directory = temporaryDirectory()
