@@ -26,8 +26,15 @@ const TIMEOUT_MS_MAX = 2 ** 31 - 1
 export function systemClock(): Clock {
   let origin = Date.now() - performance.now()
   const steady = () => Math.floor(origin + performance.now())
+  /** Kept while it is right to the millisecond: so both kinds of time show a wait as long. */
+  let wallAhead = 0
   return {
-    now: () => ({ wall: Date.now(), steady: steady() }),
+    now() {
+      const now = steady()
+      const wall = Date.now()
+      if (Math.abs(wall - now - wallAhead) > 1) wallAhead = wall - now
+      return { wall: now + wallAhead, steady: now }
+    },
     monotonic: () => performance.now(),
     advanceTo(time) {
       const behind = Math.max(time - steady(), 0)
