@@ -71,13 +71,17 @@ export function createMetrics(version: string): Metrics & Exposition {
   )
   const lateness = histogram(
     'txhook_job_lateness_seconds',
-    'How long after its time a job was taken.',
+    'How long after its time a job was taken, at its beginning and at its end.',
     LATENESS_S,
   )
-  const commitWorks = histogram('txhook_commit_works', 'Changes that one commit held.', BATCH)
+  const commitWorks = histogram(
+    'txhook_commit_works',
+    'Works that one sync put on the disk: webhooks, steps of the scheduler.',
+    BATCH,
+  )
   const commitDuration = histogram(
     'txhook_commit_duration_seconds',
-    'From the beginning of a commit to its end on the disk.',
+    'From the beginning of a commit to its being on the disk.',
     DURATION_S,
   )
   const stalls = histogram(

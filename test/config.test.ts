@@ -138,7 +138,8 @@ test('every fault is named, wherever it is', () => {
       TXHOOK_WEBHOOK_SECRETS: 'nonsense',
       TXHOOK_PROCESSING_DELAY_MS: 'soon',
       TXHOOK_NO_SUCH_THING: '1',
-      TXHOOK_: '',
+      TXHOOK_: '1',
+      TXHOOK_UNSET: '',
     },
   )
   expect(all.map((fault) => fault.split(' ')[0]).sort()).toEqual([

@@ -45,17 +45,39 @@ test('a transaction goes from PENDING through PROCESSING to PROCESSED', async ()
 
 test('started, the service processes by itself and waits on one timer', async () => {
   await using service = testService()
-  await service.start()
-  const asleep = service.clock.nextTimer()
-  await service.post(transactionBody())
-  await asleep
-  expect(service.clock.timers).toBe(1)
+  const { clock, store } = service
+  /** Lets so much time pass at once, and the loop do what it then has to do. */
+  async function pass(ms: number): Promise<void> {
+    clock.pass(ms)
+    await store.probe()
+    await store.probe()
+  }
+  /** Lets the watch over the event loop end, which goes on for a second after the last commit. */
+  function calmDown(): void {
+    for (let ms = 0; ms < 1000; ms += 10) clock.pass(10)
+  }
+  const shown = async (id: string) => (await service.get(`/v1/transactions/${id}`)).json()
 
-  // A transaction that is posted at the end of the first one's delay is what wakes the loop next.
-  service.clock.pass(30_000)
-  const asleepAgain = service.clock.nextTimer()
+  await service.start()
+  await service.post(transactionBody())
+  await pass(0)
+  expect(await shown('txn_001')).toMatchObject({ status: 'PROCESSING', attempts: 1 })
+  await pass(10)
+  calmDown()
+  expect(clock.timers).toBe(1)
+
   await service.post(transactionBody({ transaction_id: 'txn_002' }))
-  await asleepAgain
-  const first = await service.get('/v1/transactions/txn_001')
-  expect(await first.json()).toMatchObject({ status: 'PROCESSED', attempts: 1 })
+  await pass(0)
+  await pass(10)
+  calmDown()
+  expect(clock.timers).toBe(1)
+
+  await pass(30_000 - 2020)
+  expect(await shown('txn_001')).toMatchObject({ status: 'PROCESSED', attempts: 1 })
+  expect(await shown('txn_002')).toMatchObject({ status: 'PROCESSING', attempts: 1 })
+  await pass(1010)
+  expect(await shown('txn_002')).toMatchObject({ status: 'PROCESSED', attempts: 1 })
+  await pass(10)
+  calmDown()
+  expect(clock.timers).toBe(0)
 })

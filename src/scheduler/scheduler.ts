@@ -28,6 +28,9 @@ export type SchedulerDeps = {
 const CALLS_MAX = 100
 const WAITS_MAX = 500
 
+/** Between two steps of waits that both leave nothing due: nobody sees a job begin so much later. */
+const PAUSE_MS = 5
+
 /** How long to wait before a storage that refused is asked again. */
 const REFUSED_WAIT_MS = 1_000
 
@@ -47,6 +50,9 @@ export class Scheduler {
   #state: 'idle' | 'running' | 'stopped' | 'broken' = 'idle'
   /** Ends the loop's sleep, or its next one where it isn't asleep. */
   #wake = Promise.withResolvers<void>()
+  /** Nothing more was due when the last step was over. */
+  #caughtUp = false
+  #endPause: () => void = () => {}
   #claims = 0
   /** How far the wall clock was ahead of steady time when the loop last looked, in ms. */
   #wallAhead: number | undefined
@@ -92,6 +98,7 @@ export class Scheduler {
   async stop(): Promise<void> {
     if (this.#state === 'running') this.#state = 'stopped'
     this.#abort.abort()
+    this.#endPause()
     this.wake()
     await this.#loop
     await Promise.all(this.#calls)
@@ -121,7 +128,17 @@ export class Scheduler {
       this.#noticeSteppedClock()
       const delay = await this.runOnce().catch((error) => this.#refused(error))
       if (delay !== 0) await this.#sleep(delay)
+      else if (this.#caughtUp && this.alive) await this.#pause()
     }
+  }
+
+  /** While jobs come in all the time, each step has its share of them, and costs one commit. */
+  async #pause(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const cancel = this.#deps.clock.after(PAUSE_MS, resolve)
+    this.#endPause = resolve
+    await promise
+    cancel()
   }
 
   /** Schedules don't follow a wall clock that somebody steps, and records do: say so. */
@@ -155,6 +172,7 @@ export class Scheduler {
   async #wait(waitMs: number): Promise<void> {
     const { waits, commit, clock, metrics } = this.#deps
     const step = await commit(() => waits.step(clock.now(), waitMs, WAITS_MAX))
+    this.#caughtUp = step.latenessMs.length < WAITS_MAX
     for (const ms of step.latenessMs) metrics.late(ms)
     metrics.attempts('done', step.finished)
   }

@@ -22,7 +22,7 @@ export type CommitDeps = {
   client: Database
   /** Resolves when all that is committed is on the disk. */
   sync(): Promise<void>
-  checkpoints: Pick<Checkpoints, 'due' | 'run'>
+  checkpoints: Pick<Checkpoints, 'due' | 'nearlyDone' | 'run'>
   /** Undone with a batch that is undone. */
   counts: Counts
   /** Monotonic time in ms, with fractions. */
@@ -52,6 +52,9 @@ const BATCH_MAX = 256
  * answered before the next sync, but the time until then is there to be used. Fewer wait for it.
  */
 const BATCH_WORTHWHILE = 32
+
+/** Each pass of a checkpoint leaves what was committed meanwhile, less each time. */
+const PASSES_MAX = 5
 
 /**
  * The one door through which the database is changed. Whatever arrives while a commit is on its way
@@ -173,16 +176,20 @@ export class CommitQueue {
 
   /**
    * Copies the log into the database, beside the commits. The log can only start over when all of
-   * it is copied, which never comes while commits go on: for the rest of it they are held.
+   * it is copied, which never comes while commits go on: for the last of it they are held.
    */
   async #checkpoint(): Promise<void> {
     const { checkpoints } = this.#deps
-    if (this.#checkpointing || !checkpoints.due()) return
-    this.#checkpointing = true
+    if (this.#checkpointing) return
     try {
-      await checkpoints.run()
+      if (!checkpoints.due()) return
+      this.#checkpointing = true
+      for (let pass = 0; pass < PASSES_MAX && !this.#failed; pass++) {
+        await checkpoints.run()
+        if (checkpoints.nearlyDone()) break
+      }
       this.#held = true
-      await checkpoints.run()
+      if (!this.#failed) await checkpoints.run()
     } catch (error) {
       this.#fail(error)
     }

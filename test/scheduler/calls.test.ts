@@ -3,7 +3,8 @@ import type { Processor } from '../../src/scheduler/outcome.ts'
 import { Scheduler } from '../../src/scheduler/scheduler.ts'
 import { createInbox } from '../../src/store/inbox.ts'
 import { createJobs } from '../../src/store/jobs.ts'
-import { manualClock, START } from '../support/clock.ts'
+import { createWaits } from '../../src/store/waits.ts'
+import { START } from '../support/clock.ts'
 import { type HangingCall, scriptedCalls, testScheduler } from '../support/scheduler.ts'
 import { recordingLog } from '../support/service.ts'
 import { controlledSync, rowsOf, sentTransaction, testQueue } from '../support/store.ts'
@@ -43,19 +44,19 @@ describe('a call', () => {
   test('is made when its attempt is synced, not when it is only committed', async () => {
     const disk = controlledSync()
     using parts = testQueue(disk)
-    const { queue, database, backlog, dataDir } = parts
+    const { queue, database, counts, dataDir, clock, metrics } = parts
     const processor = scriptedCalls()
-    const clock = manualClock()
-    const jobs = createJobs(database.orm, backlog)
     const scheduler = new Scheduler({
-      jobs,
+      jobs: createJobs(database, counts),
+      waits: createWaits(database, counts),
+      metrics,
       commit: (work) => queue.submit(work),
       processor,
       clock,
       log: recordingLog(),
       random: () => 0,
     })
-    const inbox = createInbox(database.orm, backlog, 1)
+    const inbox = createInbox(database, counts, 1)
     const sent = sentTransaction({ extra: { script: ['HANG'] } })
     const accepted = queue.submit(() => inbox.accept(sent, clock.now()))
     const acceptedSync = await disk.next()
@@ -117,6 +118,58 @@ describe('a call', () => {
     expect(run.log.entries).toEqual([
       { level: 'warn', message: 'a late outcome changed nothing', fields: { outcome } },
     ])
+    expect(run.metrics.ended).toEqual({})
+  })
+})
+
+describe('what is measured of calls', () => {
+  test('is how each attempt ended, and nothing of one that goes on', async () => {
+    const processor = scriptedCalls()
+    await using run = testScheduler(processor)
+    for (const line of ['OK', 'OK', 'FAIL', 'RETRY', 'ERROR', 'SNOOZE', 'HANG'] as const) {
+      await run.accept(`${run.store.rows('transactions').length}`, line)
+    }
+    await run.work()
+    await run.recorded()
+    expect(run.metrics.ended).toEqual({ done: 2, fail: 1, retry: 2 })
+  })
+
+  test('is the last try of a transaction as what it became, not as what the call said', async () => {
+    const processor = scriptedCalls()
+    await using run = testScheduler(processor, { triesMax: 1 })
+    await run.accept('a', 'RETRY')
+    await run.work()
+    await run.recorded()
+    expect(run.metrics.ended).toEqual({ fail: 1 })
+  })
+
+  test('is how late a job was taken, by steady time', async () => {
+    const processor = scriptedCalls()
+    await using run = testScheduler(processor)
+    await run.accept('a', 'RETRY', 'OK')
+    run.clock.pass(40)
+    run.clock.stepWall(3_600_000)
+    await run.work()
+    await run.recorded()
+    run.clock.pass(5625)
+    await run.accept('b', 'OK')
+    await run.work()
+    await run.recorded()
+    expect(run.metrics.latenessMs).toEqual([40, 0, 0])
+  })
+
+  test('is what the last process left as interrupted, the last tries included', async () => {
+    await using first = testScheduler(scriptedCalls())
+    for (const name of names(3)) await first.accept(name, 'RETRY', 'HANG')
+    const take = (claim: number, limit: number) =>
+      first.store.commit(() => first.store.jobs.take(first.clock.now(), limit, claim))
+    await take(1, 2)
+    await first.store.close()
+    const { dataDir } = first.store
+    await using second = testScheduler(scriptedCalls(), { dataDir, triesMax: 1 })
+    await second.scheduler.start()
+    expect(second.metrics.ended).toEqual({ interrupted: 2 })
+    expect(await second.state('txn_0')).toBe('FAILED 1')
   })
 })
 

@@ -1,11 +1,6 @@
 import { describe, expect, spyOn, test } from 'bun:test'
 import { simulatedProcessor } from '../../src/processors/simulated.ts'
-import {
-  scriptedCalls,
-  scriptedPure,
-  type TestScheduler,
-  testScheduler,
-} from '../support/scheduler.ts'
+import { REST_MS, scriptedCalls, type TestScheduler, testScheduler } from '../support/scheduler.ts'
 import { firstValue } from '../support/store.ts'
 
 const YEAR_MS = 365 * 24 * 3_600_000
@@ -17,14 +12,9 @@ function limitPages({ store }: TestScheduler, how: 'full' | 'room'): void {
   client.run(`PRAGMA max_page_count = ${pages}`)
 }
 
-/** An error that a full disk has no room for. */
-function throwBig(): never {
-  throw new Error('x'.repeat(100_000))
-}
-
 describe('the loop', () => {
   test('with nothing to do asks nothing and waits on no timer, however long', async () => {
-    await using run = testScheduler(scriptedPure())
+    await using run = testScheduler(scriptedCalls())
     const asked = spyOn(run.store.jobs, 'nextRunAt')
     await run.scheduler.start()
     for (let i = 0; i < 3; i++) {
@@ -39,19 +29,19 @@ describe('the loop', () => {
   test('with all jobs in the far future waits on one timer, and asks nothing until then', async () => {
     await using run = testScheduler(simulatedProcessor(10 * YEAR_MS))
     await run.scheduler.start()
-    const asleep = run.clock.nextTimer()
     await run.accept('a')
-    await asleep
+    await run.rest()
     const asked = spyOn(run.store.jobs, 'nextRunAt')
-    run.clock.pass(10 * YEAR_MS - 1)
+    run.clock.pass(10 * YEAR_MS - REST_MS - 1)
     await run.recorded()
     expect(asked).not.toHaveBeenCalled()
     expect(run.clock.timers).toBe(1)
     expect(await run.state('a')).toBe('PROCESSING 1')
 
     run.clock.pass(1)
-    // Once for the look when the timer fired, once for the look after the commit.
-    while (asked.mock.calls.length < 2) await run.store.probe()
+    await run.rest()
+    // Once for the look when the timer fired, once for the look after the pause.
+    expect(asked).toHaveBeenCalledTimes(2)
     expect(await run.state('a')).toBe('PROCESSED 1')
     expect(run.clock.timers).toBe(0)
   })
@@ -60,33 +50,30 @@ describe('the loop', () => {
     await using run = testScheduler(simulatedProcessor(30_000))
     await run.scheduler.start()
     for (let i = 0; i < 5; i++) {
-      const asleep = run.clock.nextTimer()
       await run.accept(`${i}`)
-      await asleep
+      await run.rest()
       run.clock.pass(1000)
+      expect(run.clock.timers).toBe(1)
     }
-    expect(run.clock.timers).toBe(1)
     run.scheduler.wake()
     run.scheduler.wake()
-    await run.clock.nextTimer()
+    await run.recorded()
     expect(run.clock.timers).toBe(1)
   })
 
   test('does what is due at once, past any number of jobs that are not', async () => {
-    const processor = scriptedPure()
-    await using run = testScheduler(processor)
+    await using run = testScheduler(simulatedProcessor(10_000))
     const later = Array.from({ length: 300 }, (_, i) => `later ${i}`)
-    await Promise.all(later.map((name) => run.accept(name, 'SNOOZE')))
+    await Promise.all(later.map((name) => run.accept(name)))
     expect(await run.work()).toBe(10_000)
-    processor.works.length = 0
-    await run.accept('now', 'OK')
+    await run.accept('now')
     expect(await run.scheduler.runOnce()).toBe(0)
-    expect(processor.works).toMatchObject([{ transaction: { transactionId: 'now' } }])
+    expect(await run.state('now')).toBe('PROCESSING 1')
     expect(await run.work()).toBe(10_000)
   })
 
   test('loses no wake that comes between its look and its sleep', async () => {
-    const processor = scriptedPure()
+    const processor = scriptedCalls()
     await using run = testScheduler(processor)
     await run.accept('a', 'OK')
     const processed = Promise.withResolvers<void>()
@@ -103,9 +90,81 @@ describe('the loop', () => {
   })
 })
 
+describe('a pause', () => {
+  test('after waits lets gather what comes meanwhile, and one commit takes it all', async () => {
+    await using run = testScheduler(simulatedProcessor(30_000))
+    await run.scheduler.start()
+    const steps = spyOn(run.store.waits, 'step')
+    await run.accept('first')
+    await run.recorded()
+    expect(await run.state('first')).toBe('PROCESSING 1')
+    let gathered = 0
+    while (steps.mock.calls.length === 1 && gathered < REST_MS) {
+      await run.accept(`${gathered}`)
+      await run.recorded()
+      expect(await run.state(`${gathered}`)).toBe('PENDING 0')
+      gathered++
+      run.clock.pass(1)
+      await run.recorded()
+    }
+    expect(gathered).toBeGreaterThan(1)
+    expect(steps).toHaveBeenCalledTimes(2)
+    const { PENDING, PROCESSING } = run.store.readings().transactions
+    expect([PENDING, PROCESSING]).toEqual([0, 1 + gathered])
+  })
+
+  test('is none while a step leaves something due', async () => {
+    await using run = testScheduler(simulatedProcessor(30_000), { backlogMax: 2000 })
+    await Promise.all(Array.from({ length: 1200 }, (_, i) => run.accept(`${i}`)))
+    await run.scheduler.start()
+    await run.recorded()
+    await run.recorded()
+    expect(run.store.readings().transactions).toMatchObject({ PENDING: 0, PROCESSING: 1200 })
+  })
+
+  test('is none between calls', async () => {
+    const processor = scriptedCalls()
+    await using run = testScheduler(processor)
+    await run.scheduler.start()
+    for (let i = 0; i < 3; i++) {
+      await run.accept(`${i}`, 'OK')
+      await run.recorded()
+      expect(await run.state(`${i}`)).toBe('PROCESSED 1')
+    }
+    expect(run.clock.timers).toBe(0)
+  })
+
+  test('is ended by a stop, and its timer with it', async () => {
+    await using run = testScheduler(simulatedProcessor(30_000))
+    await run.scheduler.start()
+    await run.accept('a')
+    await run.recorded()
+    expect(run.clock.timers).toBe(1)
+    await run.scheduler.stop()
+    expect(run.clock.timers).toBe(0)
+  })
+
+  test('is none after a stop that came while a step was on its way to the disk', async () => {
+    await using run = testScheduler(simulatedProcessor(30_000))
+    await run.scheduler.start()
+    await run.store.acceptAll('a')
+    const stepping = Promise.withResolvers<void>()
+    const step = run.store.waits.step
+    spyOn(run.store.waits, 'step').mockImplementation((...args) => {
+      stepping.resolve()
+      return step(...args)
+    })
+    run.scheduler.wake()
+    await stepping.promise
+    await run.scheduler.stop()
+    expect(await run.state('a')).toBe('PROCESSING 1')
+    expect(run.clock.timers).toBe(0)
+  })
+})
+
 describe('a wall clock that is stepped', () => {
   test('is logged once, when the loop looks; a little drift is not', async () => {
-    await using run = testScheduler(scriptedPure())
+    await using run = testScheduler(scriptedCalls())
     await run.scheduler.start()
     for (const ms of [999, -1000, 3_600_000, 0, -3_600_000]) {
       run.clock.stepWall(ms)
@@ -122,7 +181,7 @@ describe('a wall clock that is stepped', () => {
 
 describe('starting and stopping', () => {
   test('a stop before the start is fine, and nothing runs after it', async () => {
-    const processor = scriptedPure()
+    const processor = scriptedCalls()
     await using run = testScheduler(processor)
     await run.accept('a', 'OK')
     await run.scheduler.stop()
@@ -135,7 +194,7 @@ describe('starting and stopping', () => {
   })
 
   test('a stop during the start is heard', async () => {
-    const processor = scriptedPure()
+    const processor = scriptedCalls()
     await using run = testScheduler(processor)
     await run.accept('a', 'OK')
     const started = run.scheduler.start()
@@ -150,11 +209,9 @@ describe('starting and stopping', () => {
     await using run = testScheduler(simulatedProcessor(30_000))
     await run.accept('a')
     const recovered = spyOn(run.store.jobs, 'recover')
-    const asleep = run.clock.nextTimer()
     await Promise.all([run.scheduler.start(), run.scheduler.start()])
     await run.scheduler.start()
-    await asleep
-    await run.recorded()
+    await run.rest()
     expect(recovered).toHaveBeenCalledTimes(1)
     expect(run.clock.timers).toBe(1)
   })
@@ -163,9 +220,9 @@ describe('starting and stopping', () => {
     await using run = testScheduler(simulatedProcessor(30_000))
     await run.scheduler.start()
     expect(run.scheduler.alive).toBe(true)
-    const asleep = run.clock.nextTimer()
     await run.accept('a')
-    await asleep
+    await run.rest()
+    expect(run.clock.timers).toBe(1)
     await Promise.all([run.scheduler.stop(), run.scheduler.stop()])
     await run.scheduler.stop()
     expect(run.scheduler.alive).toBe(false)
@@ -176,13 +233,13 @@ describe('starting and stopping', () => {
 
 describe('a storage that refuses', () => {
   test('is asked again after a second, and the scheduler stays alive', async () => {
-    const processor = scriptedPure()
-    await using run = testScheduler(processor)
-    await run.scheduler.start()
-    processor.before = throwBig
+    await using run = testScheduler(simulatedProcessor(30_000))
+    // As many as need a new page for their attempts.
+    const names = Array.from({ length: 400 }, (_, i) => `${i}`)
+    await run.store.acceptAll(...names)
     limitPages(run, 'full')
     const refused = run.clock.nextTimer()
-    await run.accept('a')
+    await run.scheduler.start()
     await refused
     const error = {
       level: 'error',
@@ -190,7 +247,9 @@ describe('a storage that refuses', () => {
       fields: { reason: 'full' },
     }
     expect(run.log.entries).toEqual([error] as never)
-    expect(await run.state('a')).toBe('PENDING 0')
+    expect(await run.state('0')).toBe('PENDING 0')
+    expect(run.store.readings().transactions).toMatchObject({ PENDING: 400, PROCESSING: 0 })
+    expect(run.metrics.latenessMs).toEqual([])
 
     // Still full: again a second later.
     run.clock.pass(999)
@@ -202,10 +261,11 @@ describe('a storage that refuses', () => {
     expect(run.scheduler.alive).toBe(true)
 
     limitPages(run, 'room')
-    const putOff = run.clock.nextTimer()
+    const asleep = run.clock.nextTimer()
     run.clock.pass(1000)
-    await putOff
-    expect(await run.state('a')).toBe('PENDING 1')
+    await asleep
+    expect(await run.state('0')).toBe('PROCESSING 1')
+    expect(run.store.readings().transactions).toMatchObject({ PENDING: 0, PROCESSING: 400 })
     expect(run.store.fatal).toEqual([])
   })
 
@@ -247,14 +307,15 @@ describe('a storage that refuses', () => {
   })
 
   test('for good ends the scheduler, which says so and is no longer alive', async () => {
-    const processor = scriptedPure()
-    await using run = testScheduler(processor)
+    await using run = testScheduler(simulatedProcessor(30_000))
     await run.scheduler.start()
+    await run.store.acceptAll('a')
+    expect([run.scheduler.alive, run.scheduler.broken]).toEqual([true, false])
     // From here on SQLite refuses every write with SQLITE_READONLY.
-    processor.before = () => run.store.database.client.run('PRAGMA query_only = 1')
-    await run.accept('a', 'OK')
+    run.store.database.client.run('PRAGMA query_only = 1')
+    run.scheduler.wake()
     while (run.log.entries.length === 0) await new Promise((resolve) => setImmediate(resolve))
-    expect(run.scheduler.alive).toBe(false)
+    expect([run.scheduler.alive, run.scheduler.broken]).toEqual([false, true])
     expect(run.store.fatal).toHaveLength(1)
     expect(run.log.entries).toMatchObject([{ level: 'error', message: 'the scheduler stopped' }])
     run.store.database.client.run('PRAGMA query_only = 0')

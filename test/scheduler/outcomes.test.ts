@@ -1,27 +1,22 @@
 import { describe, expect, test } from 'bun:test'
-import { simulatedProcessor } from '../../src/processors/simulated.ts'
 import { START } from '../support/clock.ts'
 import {
+  type Line,
   SNOOZE_MS,
   scriptedCalls,
-  scriptedPure,
   type TestScheduler,
   testScheduler,
 } from '../support/scheduler.ts'
-import { rowsOf } from '../support/store.ts'
 
-/** The outcomes are the same for both kinds; what differs is when they are on the disk. */
-describe.each([
-  ['pure', scriptedPure],
-  ['call', scriptedCalls],
-] as const)('a %s processor', (_, scripted) => {
-  async function workOff(run: TestScheduler): Promise<void> {
-    await run.work()
-    await run.recorded()
-  }
+/** Makes the calls that are due, and sees their outcomes to the disk. */
+async function workOff(run: TestScheduler): Promise<void> {
+  await run.work()
+  await run.recorded()
+}
 
+describe('a call', () => {
   test('that succeeds: the transaction is PROCESSED', async () => {
-    await using run = testScheduler(scripted())
+    await using run = testScheduler(scriptedCalls())
     await run.accept('a', 'OK')
     await workOff(run)
     expect(await run.state('a')).toBe('PROCESSED 1')
@@ -31,7 +26,7 @@ describe.each([
     ['ERROR', 'attempt 1 broke'],
     ['RETRY', 'attempt 1 was put off'],
   ] as const)('that says %s is tried again after the backoff', async (line, error) => {
-    await using run = testScheduler(scripted())
+    await using run = testScheduler(scriptedCalls())
     await run.accept('a', line)
     run.clock.stepWall(3_600_000)
     await workOff(run)
@@ -41,7 +36,7 @@ describe.each([
   })
 
   test('that says FAIL: the transaction is FAILED and is not tried again', async () => {
-    await using run = testScheduler(scripted())
+    await using run = testScheduler(scriptedCalls())
     await run.accept('a', 'FAIL')
     await workOff(run)
     const error = 'attempt 1 was refused'
@@ -50,7 +45,7 @@ describe.each([
   })
 
   test('that says SNOOZE goes on later with the same attempt', async () => {
-    const processor = scripted()
+    const processor = scriptedCalls()
     await using run = testScheduler(processor)
     await run.accept('a', 'SNOOZE')
     await workOff(run)
@@ -70,12 +65,14 @@ describe.each([
 
 describe('out of tries', () => {
   test('the transaction is FAILED with the last error, the waits doubling until then', async () => {
-    await using run = testScheduler(scriptedPure(), { triesMax: 4, random: () => 0 })
+    await using run = testScheduler(scriptedCalls(), { triesMax: 4, random: () => 0 })
     await run.accept('a', 'RETRY', 'ERROR')
-    const waits: (number | undefined)[] = []
+    const waits: number[] = []
+    await workOff(run)
     for (let wait = await run.work(); wait !== undefined; wait = await run.work()) {
       waits.push(wait)
       run.clock.pass(wait)
+      await workOff(run)
     }
     expect(waits).toEqual([5000, 10_000, 20_000])
     const error = 'attempt 4 broke'
@@ -85,85 +82,32 @@ describe('out of tries', () => {
   })
 })
 
-describe('one commit', () => {
-  test('settles many, and one that throws fails alone', async () => {
-    await using run = testScheduler(scriptedPure())
-    const lines = ['OK', 'ERROR', 'OK', 'FAIL', 'SNOOZE', 'OK'] as const
+describe('many calls', () => {
+  test('each come to their own outcome, and one that throws fails alone', async () => {
+    await using run = testScheduler(scriptedCalls())
+    const lines: Line[] = ['OK', 'ERROR', 'OK', 'FAIL', 'SNOOZE', 'OK']
     for (const [i, line] of lines.entries()) await run.accept(`${i}`, line)
-    expect(await run.scheduler.runOnce()).toBe(0)
+    await workOff(run)
     const states = run.store.rows('transactions').map(({ status }) => status)
     const expected = ['PROCESSED', 'PENDING', 'PROCESSED', 'FAILED', 'PROCESSING', 'PROCESSED']
     expect(states).toEqual(expected)
     expect(await run.work()).toBe(5625)
   })
 
-  test('takes a bounded share of a large backlog, and the rest comes next', async () => {
-    const processor = scriptedPure()
-    await using run = testScheduler(processor)
-    await Promise.all(Array.from({ length: 450 }, (_, i) => run.accept(`${i}`, 'OK')))
+  test('are taken by bounded shares of a large backlog, a commit each', async () => {
+    const processor = scriptedCalls()
+    await using run = testScheduler(processor, { concurrency: 1000 })
+    const names = Array.from({ length: 250 }, (_, i) => `${i}`)
+    await Promise.all(names.map((name) => run.accept(name, 'HANG')))
+    const commits = run.metrics.commits.length
     const steps: [number | undefined, number][] = []
     for (let i = 0; i < 4; i++) steps.push([await run.scheduler.runOnce(), processor.works.length])
     expect(steps).toEqual([
+      [0, 100],
       [0, 200],
-      [0, 400],
-      [0, 450],
-      [undefined, 450],
+      [0, 250],
+      [undefined, 250],
     ])
-  })
-
-  test('with a processor that looks is not yet to be seen by others', async () => {
-    const processor = scriptedPure()
-    await using run = testScheduler(processor)
-    await run.accept('a', 'OK')
-    processor.before = () => {
-      expect(rowsOf(run.store.dataDir, 'SELECT * FROM attempts')).toEqual([])
-    }
-    await run.work()
-    expect(await run.state('a')).toBe('PROCESSED 1')
-  })
-})
-
-describe('the wall clock', () => {
-  test.each([[3_600_000], [-3_600_000]])(
-    'stepped by %p ms neither hurries a job nor stalls it',
-    async (step) => {
-      await using run = testScheduler(simulatedProcessor(30_000))
-      await run.accept('a')
-      expect(await run.work()).toBe(30_000)
-      run.clock.pass(10_000)
-      run.clock.stepWall(step)
-      expect(await run.work()).toBe(20_000)
-      await run.accept('b')
-      run.clock.pass(19_999)
-      expect(await run.work()).toBe(1)
-      run.clock.pass(1)
-      await run.work()
-      expect([await run.state('a'), await run.state('b')]).toEqual(['PROCESSED 1', 'PROCESSING 1'])
-      // The record says what the wall clock said.
-      const found = await run.store.find('a')
-      expect(found?.processedAt).toBe(START + 30_000 + step)
-    },
-  )
-
-  test('an hour behind the newest time in the database stalls no job after a restart', async () => {
-    const hour = 3_600_000
-    await using first = testScheduler(simulatedProcessor(30_000))
-    first.clock.pass(hour)
-    await first.accept('a')
-    expect(await first.work()).toBe(30_000)
-    first.clock.pass(10_000)
-    await first.accept('b')
-    expect(await first.work()).toBe(20_000)
-    await first.scheduler.stop()
-    await first.store.close()
-
-    const { dataDir } = first.store
-    await using second = testScheduler(simulatedProcessor(30_000), { dataDir })
-    // The new process's clock goes on from the newest time that the last one wrote.
-    expect(second.clock.now()).toEqual({ wall: START, steady: START + hour + 10_000 })
-    expect(await second.work()).toBe(20_000)
-    second.clock.pass(20_000)
-    await second.work()
-    expect(await second.state('a')).toBe('PROCESSED 1')
+    expect(run.metrics.commits.slice(commits).map(({ works }) => works)).toEqual([1, 1, 1])
   })
 })

@@ -1,15 +1,10 @@
 import { describe, expect, spyOn, test } from 'bun:test'
-import { controlledSync, reasonOf, testQueue } from '../support/store.ts'
+import { STATUSES } from '../../src/transaction.ts'
+import { controlledSync, reasonOf, stateOf, type TestQueue, testQueue } from '../support/store.ts'
 
-/** Whether a promise is settled by the end of this turn of the event loop, and how. */
-async function stateOf(promise: Promise<unknown>): Promise<'pending' | 'resolved' | 'rejected'> {
-  let state: 'pending' | 'resolved' | 'rejected' = 'pending'
-  promise.then(
-    () => (state = 'resolved'),
-    () => (state = 'rejected'),
-  )
-  await new Promise((resolve) => setImmediate(resolve))
-  return state
+/** Submits as many works as that, in one turn of the event loop. */
+function submitAll({ queue, put }: TestQueue, count: number, prefix = 'n'): Promise<string>[] {
+  return Array.from({ length: count }, (_, i) => queue.submit(put(`${prefix}${i}`)))
 }
 
 describe('an answer', () => {
@@ -80,13 +75,113 @@ describe('an answer', () => {
   })
 })
 
+describe('during a sync', () => {
+  test('fewer than 32 works wait for its end, and are not even committed', async () => {
+    const disk = controlledSync()
+    using queue = testQueue(disk)
+    const first = queue.queue.submit(queue.put('first'))
+    const firstSync = await disk.next()
+    const others = Promise.all(submitAll(queue, 31))
+    expect(await stateOf(others)).toBe('pending')
+    expect(queue.names()).toEqual(['first'])
+    firstSync.resolve()
+    await first
+    const secondSync = await disk.next()
+    expect(queue.names()).toHaveLength(32)
+    secondSync.resolve()
+    expect(await others).toHaveLength(31)
+    expect(disk.count).toBe(2)
+  })
+
+  test('32 works are committed, and answered only after the next sync', async () => {
+    const disk = controlledSync()
+    using queue = testQueue(disk)
+    const first = queue.queue.submit(queue.put('first'))
+    const firstSync = await disk.next()
+    const others = submitAll(queue, 31)
+    const settled = Promise.race(others)
+    await stateOf(settled)
+    expect(queue.names()).toEqual(['first'])
+    // The one that makes it worth a commit, some turns later.
+    others.push(queue.queue.submit(queue.put('last')))
+    expect(await stateOf(settled)).toBe('pending')
+    expect(queue.names()).toHaveLength(33)
+    // A sync says nothing of what was committed after it began, and there is one at a time.
+    expect(disk.count).toBe(1)
+    firstSync.resolve()
+    await first
+    const secondSync = await disk.next()
+    expect(await stateOf(settled)).toBe('pending')
+    expect(disk.count).toBe(2)
+    secondSync.resolve()
+    expect(queue.names()).toEqual(['first', ...(await Promise.all(others))])
+    expect(disk.count).toBe(2)
+  })
+
+  test('any number of commits share the next sync', async () => {
+    const disk = controlledSync()
+    using queue = testQueue(disk)
+    const first = queue.queue.submit(queue.put('first'))
+    const firstSync = await disk.next()
+    const some = submitAll(queue, 40, 'some')
+    await stateOf(first)
+    const begins = spyOn(queue.client, 'query')
+    const more = submitAll(queue, 300, 'more')
+    await stateOf(first)
+    await stateOf(first)
+    // 256 in the one, the other 44 in the other.
+    expect(begins.mock.calls.filter(([sql]) => sql === 'BEGIN IMMEDIATE')).toHaveLength(2)
+    expect(queue.names()).toHaveLength(341)
+    firstSync.resolve()
+    const secondSync = await disk.next()
+    secondSync.resolve()
+    const stored = await Promise.all([first, ...some, ...more])
+    expect(queue.names()).toEqual(stored)
+    expect(disk.count).toBe(2)
+  })
+
+  test('a read waits for the sync that covers all it can have seen', async () => {
+    const disk = controlledSync()
+    using queue = testQueue(disk)
+    const first = queue.queue.submit(queue.put('first'))
+    const firstSync = await disk.next()
+    const others = Promise.all(submitAll(queue, 32))
+    await stateOf(others)
+    const count = () => queue.client.query('SELECT count(*) FROM notes').values()[0]?.[0]
+    const read = queue.queue.read(count)
+    firstSync.resolve()
+    await first
+    const secondSync = await disk.next()
+    expect(await stateOf(read)).toBe('pending')
+    secondSync.resolve()
+    expect(await read).toBe(33)
+    await others
+  })
+
+  test('that fails, what was committed meanwhile is answered by nobody either', async () => {
+    const disk = controlledSync()
+    using queue = testQueue(disk)
+    const first = reasonOf(queue.queue.submit(queue.put('first')))
+    const sync = await disk.next()
+    const others = submitAll(queue, 32).map(reasonOf)
+    await stateOf(first)
+    const read = reasonOf(queue.queue.read(() => 'what a power cut may take back'))
+    const broken = new Error('EIO')
+    sync.reject(broken)
+    expect(new Set(await Promise.all([first, read, ...others]))).toEqual(new Set(['failed']))
+    expect(queue.fatal).toEqual([broken])
+    await queue.queue.close()
+    expect(disk.count).toBe(1)
+  })
+})
+
 describe('a work that throws', () => {
   test('fails alone: its batch mates are stored once and answered, and it leaves nothing', async () => {
     let syncs = 0
     using queue = testQueue({ sync: async () => void syncs++ })
-    const { backlog, put } = queue
+    const { counts, put } = queue
     const counted = (name: string) => () => {
-      backlog.size++
+      counts.PENDING++
       return put(name)()
     }
     const results = await Promise.allSettled([
@@ -108,7 +203,7 @@ describe('a work that throws', () => {
     expect(results[1]).toHaveProperty('reason.message', 'the guilty one')
     expect(results[3]).toHaveProperty('reason.code', 'SQLITE_CONSTRAINT_PRIMARYKEY')
     expect(queue.names()).toEqual(['before', 'after'])
-    expect(backlog.size).toBe(2)
+    expect(counts.PENDING).toBe(2)
     // Those that were stored in transactions of their own still share one sync.
     expect(syncs).toBe(1)
     expect(queue.fatal).toEqual([])
@@ -133,15 +228,16 @@ describe('a work that throws', () => {
     await expect(queue.queue.submit(work)).rejects.toThrow('a string')
   })
 
-  test('takes its share of the backlog back', async () => {
+  test('takes back all that it counted', async () => {
     using queue = testQueue()
-    queue.backlog.size = 7
+    const before = { PENDING: 7, PROCESSING: 5, PROCESSED: 3, FAILED: 1 }
+    Object.assign(queue.counts, before)
     const work = () => {
-      queue.backlog.size++
+      for (const status of STATUSES) queue.counts[status] += 10
       throw new Error('no')
     }
     await expect(queue.queue.submit(work)).rejects.toThrow('no')
-    expect(queue.backlog.size).toBe(7)
+    expect(queue.counts).toEqual(before)
   })
 })
 
@@ -174,5 +270,45 @@ describe('closing', () => {
     secondSync.resolve()
     await closed
     expect(await Promise.all([first, second])).toEqual(['first', 'second'])
+  })
+  test('waits for what was committed during a sync, too', async () => {
+    const disk = controlledSync()
+    using queue = testQueue(disk)
+    const first = queue.queue.submit(queue.put('first'))
+    const firstSync = await disk.next()
+    const others = Promise.all(submitAll(queue, 32))
+    await stateOf(others)
+    const closed = queue.queue.close()
+    firstSync.resolve()
+    const secondSync = await disk.next()
+    expect(await stateOf(closed)).toBe('pending')
+    secondSync.resolve()
+    await closed
+    expect(await Promise.all([first, others])).toHaveLength(2)
+  })
+})
+
+describe('what is measured', () => {
+  test('of each sync is how many works it put on the disk, and since their commit began', async () => {
+    const disk = controlledSync()
+    using queue = testQueue(disk)
+    const first = Promise.all(submitAll(queue, 3, 'first'))
+    const firstSync = await disk.next()
+    queue.clock.pass(7)
+    const second = Promise.all(submitAll(queue, 32, 'second'))
+    await stateOf(second)
+    queue.clock.pass(5)
+    const third = Promise.all(submitAll(queue, 32, 'third'))
+    await stateOf(third)
+    expect(queue.metrics.commits).toEqual([])
+    firstSync.resolve()
+    await first
+    expect(queue.metrics.commits).toEqual([{ works: 3, durationMs: 12 }])
+    const secondSync = await disk.next()
+    queue.clock.pass(1)
+    secondSync.resolve()
+    await Promise.all([second, third])
+    // The second commit's first work waited 5 ms for its sync to begin.
+    expect(queue.metrics.commits.slice(1)).toEqual([{ works: 64, durationMs: 6 }])
   })
 })

@@ -10,7 +10,7 @@ const ids = (count: number) => Array.from({ length: count }, (_, i) => `txn_${i}
 async function finishOne(store: TestStore): Promise<void> {
   await store.commit(() => {
     const now = store.clock.now()
-    for (const job of store.jobs.take(now, 1, null)) store.jobs.settle(job, { kind: 'done' }, now)
+    for (const job of store.jobs.take(now, 1, 1)) store.jobs.settle(job, { kind: 'done' }, now)
   })
 }
 

@@ -5,12 +5,12 @@ import { type TestStore, testStore } from '../support/store.ts'
 
 const TRIES_MAX = 8
 
-function take(store: TestStore, claim: number | null = 1, limit = 100): Promise<Job[]> {
+function take(store: TestStore, claim = 1, limit = 100): Promise<Job[]> {
   return store.commit(() => store.jobs.take(store.clock.now(), limit, claim))
 }
 
 /** Takes the one job that is due. */
-async function takeOne(store: TestStore, claim: number | null = 1): Promise<Job> {
+async function takeOne(store: TestStore, claim = 1): Promise<Job> {
   const [job, ...others] = await take(store, claim)
   if (!job || others.length > 0) throw new Error('There was not one job due.')
   return job
@@ -60,13 +60,22 @@ describe('taking', () => {
     expect(names(await take(store, 5))).toEqual(['d'])
   })
 
-  test('with a claim gives a job to nobody else; without one it stays to be had', async () => {
+  test('gives a job to nobody else until it is settled', async () => {
     await using store = testStore()
     await store.acceptAll('a')
-    const job = await takeOne(store, null)
-    expect(await takeOne(store, 1)).toEqual({ ...job, claim: 1 })
+    const job = await takeOne(store, 1)
+    store.clock.pass(1000)
     expect(await take(store, 2)).toEqual([])
-    expect(await take(store, null)).toEqual([])
+    await settle(store, job, { kind: 'snooze', runAt: START + 500 })
+    expect(await takeOne(store, 3)).toEqual({ ...job, claim: 3, runAt: START + 500 })
+    expect(await take(store, 4)).toEqual([])
+  })
+
+  test('says when the job was due, however late it is', async () => {
+    await using store = testStore()
+    await store.acceptAll('a')
+    store.clock.pass(700)
+    expect(await takeOne(store)).toMatchObject({ runAt: START, startedAt: START + 700 })
   })
 })
 
@@ -131,7 +140,7 @@ describe('settling', () => {
   test('snooze: the same attempt stays open and goes on with its start', async () => {
     await using store = testStore()
     await store.acceptAll('a')
-    const first = await takeOne(store, null)
+    const first = await takeOne(store)
     expect(await settle(store, first, { kind: 'snooze', runAt: START + 30_000 })).toBe('settled')
     const open = [
       [{ status: 'PROCESSING', attempts: 1, processing_started_at: START, error: null }],
@@ -163,7 +172,7 @@ describe('the fence', () => {
     const job = await takeOne(store, 1)
     const before = tables(store)
     store.clock.pass(1)
-    for (const claim of [2, 0, null]) {
+    for (const claim of [2, 0]) {
       expect(await settle(store, { ...job, claim }, settlement)).toBe('superseded')
     }
     expect(tables(store)).toEqual(before)

@@ -1,78 +1,109 @@
 import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { drizzle } from 'drizzle-orm/bun-sqlite'
+import type { Connection } from '../../src/store/database.ts'
 import { createInbox } from '../../src/store/inbox.ts'
-import { prepareJobStatements } from '../../src/store/job-statements.ts'
 import { createJobs } from '../../src/store/jobs.ts'
-import { prepareFind } from '../../src/store/queries.ts'
-import * as schema from '../../src/store/schema.ts'
-import { START } from '../support/clock.ts'
-import { sentTransaction, type TestStore, testStore } from '../support/store.ts'
+import { prepareFind, prepareReadings } from '../../src/store/queries.ts'
+import { createWaits } from '../../src/store/waits.ts'
+import { noCounts, type TestStore, testStore } from '../support/store.ts'
+
+/** How SQLite does a statement, each step a line. */
+type Plan = { sql: string; steps: string[] }
 
 /**
- * How SQLite does a statement, each step a line; asked on a connection of its own, since to explain
- * a write on the store's one would break later commits.
+ * The plans of all statements that a part of the store prepares. They are asked for on a connection
+ * of their own, since to explain a write on the store's one would break later commits.
  */
-function plan(store: TestStore, sql: string): string[] {
+function plansOf(store: TestStore, prepare: (connection: Connection) => unknown): Plan[] {
+  const { client, orm } = store.database
+  const prepared: string[] = []
+  const recording = new Proxy(client, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target)
+      if (typeof value !== 'function') return value
+      return (...args: unknown[]) => {
+        if (name === 'prepare') prepared.push(String(args[0]))
+        return value.apply(target, args)
+      }
+    },
+  })
+  prepare({ client: recording, orm })
   using other = new Database(join(store.dataDir, 'txhook.db'), { readonly: true })
-  const steps = other.query(`EXPLAIN QUERY PLAN ${sql}`).all() as { detail: string }[]
-  return steps.map(({ detail }) => detail)
+  return prepared.map((sql) => {
+    const steps = other.query(`EXPLAIN QUERY PLAN ${sql}`).all() as { detail: string }[]
+    return { sql, steps: steps.map(({ detail }) => detail) }
+  })
 }
+
+/** Those that read a table or an index from end to end, or sort. */
+const scans = (plans: Plan[]) =>
+  plans.filter(({ steps }) => steps.some((step) => /SCAN (?!json_each)|TEMP B-TREE/.test(step)))
+
+const BY_KEY = [
+  'SEARCH transactions USING INDEX transactions_transaction_id_unique (transaction_id=?)',
+  'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)',
+  'SEARCH attempts USING PRIMARY KEY (id=? AND attempt=?)',
+  'SEARCH attempts USING PRIMARY KEY (id=?)',
+  'SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)',
+  'SEARCH jobs USING INDEX jobs_due (run_at<?)',
+]
+
+/** What a set of ids in JSON costs. */
+const OF_A_SET = ['LIST SUBQUERY 1', 'SCAN json_each VIRTUAL TABLE INDEX 1:']
 
 test('what is due is found by its index, in its order, and joined by the primary key', async () => {
   await using store = testStore()
-  const { due, earliest } = prepareJobStatements(store.database.orm)
-  expect(due.getQuery().sql).toEndWith('order by "jobs"."run_at" asc limit ?')
-  expect(plan(store, due.getQuery().sql)).toEqual([
+  const [due, ...others] = plansOf(store, (it) => createJobs(it, noCounts())).filter(({ sql }) =>
+    /limit \?$/.test(sql),
+  )
+  expect(due?.sql).toEndWith('order by "jobs"."run_at" asc limit ?')
+  expect(due?.steps).toEqual([
     'SEARCH jobs USING INDEX jobs_due (run_at<?)',
     'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)',
   ])
   // A scan of the index in its order, of which the limit reads one entry.
-  expect(earliest.getQuery().sql).toEndWith('order by "jobs"."run_at" asc limit ?')
-  expect(plan(store, earliest.getQuery().sql)).toEqual(['SCAN jobs USING INDEX jobs_due'])
+  expect(others).toMatchObject([{ steps: ['SCAN jobs USING INDEX jobs_due'] }])
+  expect(others[0]?.sql).toEndWith('order by "jobs"."run_at" asc limit ?')
 })
 
-test('no statement of a transaction’s way through scans a table or sorts', async () => {
+test('no statement of a transaction’s way through calls scans a table or sorts', async () => {
   await using store = testStore()
-  const { client } = store.database
-  const run = new Set<string>()
-  const logger = { logQuery: (sql: string) => void run.add(sql) }
-  const orm = drizzle(client, { schema, logger })
-  const backlog = { size: 0 }
-  const inbox = createInbox(orm, backlog, 4)
-  const jobs = createJobs(orm, backlog)
-  const find = prepareFind(orm)
-  const now = { wall: START, steady: START }
+  const plans = plansOf(store, (it) => {
+    createInbox(it, noCounts(), 4)
+    createJobs(it, noCounts())
+    prepareFind(it)
+  })
+  expect(plans.length).toBeGreaterThanOrEqual(16)
+  // The first entry of an index in its order; and once at a start, what the last process left.
+  expect(scans(plans).map(({ steps }) => steps)).toEqual([
+    ['SCAN jobs', 'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)'],
+    ['SCAN jobs USING INDEX jobs_due'],
+  ])
+  expect(scans(plans)[0]?.sql).toEndWith('where "jobs"."claim" is not null')
+  const steps = plans.filter((plan) => !scans(plans).includes(plan)).flatMap(({ steps }) => steps)
+  for (const step of steps) expect(BY_KEY).toContain(step)
+})
 
-  for (const transactionId of ['a', 'b', 'c', 'd', 'e', 'a']) {
-    inbox.accept(sentTransaction({ transactionId }), now)
+test('no statement of the waits scans a table or sorts, but for the set that it is given', async () => {
+  await using store = testStore()
+  const plans = plansOf(store, (it) => createWaits(it, noCounts()))
+  expect(plans).toHaveLength(7)
+  expect(scans(plans)).toEqual([])
+  const [due, ...others] = plans
+  expect(due?.sql).toEndWith('order by "jobs"."run_at" asc limit ?')
+  expect(due?.steps).toEqual(['SEARCH jobs USING INDEX jobs_due (run_at<?)'])
+  for (const { sql, steps } of others) {
+    expect(sql).toContain('json_each')
+    for (const step of steps) expect([...BY_KEY, ...OF_A_SET]).toContain(step)
   }
-  inbox.accept(sentTransaction({ transactionId: 'a', amount: 1 }), now)
-  find('a')
-  jobs.nextRunAt()
-  const [a, b, c, d] = jobs.take(now, 10, 1)
-  if (!a || !b || !c || !d) throw new Error('Four jobs were to be had.')
-  jobs.settle(a, { kind: 'done' }, now)
-  jobs.settle(b, { kind: 'fail', detail: '' }, now)
-  jobs.settle(c, { kind: 'retry', runAt: START, detail: '' }, now)
-  jobs.settle(d, { kind: 'snooze', runAt: START }, now)
-  jobs.take(now, 10, 2)
-  expect(backlog.size).toBe(2)
-  expect(run.size).toBeGreaterThanOrEqual(14)
+})
 
-  const steps = [...run].flatMap((sql) => plan(store, sql))
-  const { earliest } = prepareJobStatements(orm)
-  const scans = [...run].filter((sql) => plan(store, sql).some((step) => /SCAN|TEMP/.test(step)))
-  expect(scans).toEqual([earliest.getQuery().sql])
-  expect(new Set(steps)).toEqual(
-    new Set([
-      'SEARCH transactions USING INDEX transactions_transaction_id_unique (transaction_id=?)',
-      'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)',
-      'SEARCH attempts USING PRIMARY KEY (id=? AND attempt=?)',
-      'SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)',
-      'SEARCH jobs USING INDEX jobs_due (run_at<?)',
-      'SCAN jobs USING INDEX jobs_due',
-    ]),
-  )
+test('the oldest unfinished transaction is the first row of a table in its order', async () => {
+  await using store = testStore()
+  const plans = plansOf(store, prepareReadings)
+  expect(plans).toMatchObject([
+    { steps: ['SCAN jobs', 'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)'] },
+  ])
+  expect(plans[0]?.sql).toEndWith('order by "jobs"."id" asc limit ?')
 })

@@ -1,6 +1,7 @@
 import type { Outcome, Processor, Work } from '../../src/scheduler/outcome.ts'
 import { Scheduler, type SchedulerDeps } from '../../src/scheduler/scheduler.ts'
 import type { ManualClock } from './clock.ts'
+import type { RecordingMetrics } from './metrics.ts'
 import { recordingLog } from './service.ts'
 import { sentTransaction, type TestStore, type TestStoreOptions, testStore } from './store.ts'
 
@@ -9,35 +10,17 @@ export type Line = 'OK' | 'ERROR' | 'RETRY' | 'FAIL' | 'SNOOZE' | 'HANG'
 
 export const SNOOZE_MS = 10_000
 
+/** Longer than the loop lets waits gather when nothing more is due. */
+export const REST_MS = 10
+
 /** A call that goes on until the test ends it. */
 export type HangingCall = Work & { end(outcome?: Outcome): void; break(error: unknown): void }
 
-export type ScriptedProcessor<P extends Processor = Processor> = P & {
+export type ScriptedCalls = Extract<Processor, { kind: 'call' }> & {
   /** All that it was given, in order. */
   works: Work[]
   /** Looks around before each attempt. */
   before: (work: Work) => unknown
-}
-
-/**
- * A processor that does what each transaction's `extra.script` says: one line an attempt, the last
- * one for all that follow.
- */
-export function scriptedPure(): ScriptedProcessor<Extract<Processor, { kind: 'pure' }>> {
-  const works: Work[] = []
-  return {
-    kind: 'pure',
-    works,
-    before: () => {},
-    process(work) {
-      works.push(work)
-      this.before(work)
-      return act(work)
-    },
-  }
-}
-
-export type ScriptedCalls = ScriptedProcessor<Extract<Processor, { kind: 'call' }>> & {
   /** The next call that hangs, once it does. */
   hanging(): Promise<HangingCall>
   /** Breaks all calls that hang, so that a test that failed can end. */
@@ -47,7 +30,10 @@ export type ScriptedCalls = ScriptedProcessor<Extract<Processor, { kind: 'call' 
   activeMax: number
 }
 
-/** The same as a processor that makes calls, which alone can HANG. */
+/**
+ * A processor that does what each transaction's `extra.script` says: one line an attempt, the last
+ * one for all that follow.
+ */
 export function scriptedCalls(): ScriptedCalls {
   const hanging: HangingCall[] = []
   const waiting: ((call: HangingCall) => void)[] = []
@@ -70,7 +56,8 @@ export function scriptedCalls(): ScriptedCalls {
       this.activeMax = Math.max(this.active, this.activeMax)
       try {
         this.before(work)
-        if (lineOf(work) !== 'HANG') return act(work)
+        const line = lineOf(work)
+        if (line !== 'HANG') return act(line, work)
         const { promise, resolve, reject } = Promise.withResolvers<Outcome>()
         const call = {
           ...work,
@@ -94,8 +81,7 @@ function lineOf({ transaction, attempt }: Work): Line {
   return script[Math.min(attempt, script.length) - 1] ?? 'OK'
 }
 
-function act(work: Work): Outcome {
-  const line = lineOf(work)
+function act(line: Exclude<Line, 'HANG'>, work: Work): Outcome {
   switch (line) {
     case 'OK':
       return { kind: 'done' }
@@ -109,8 +95,6 @@ function act(work: Work): Outcome {
       const until = work.startedAt + SNOOZE_MS
       return work.now >= until ? { kind: 'done' } : { kind: 'snooze', until }
     }
-    case 'HANG':
-      throw new Error('Only a call can hang.')
     default:
       return line satisfies never
   }
@@ -121,6 +105,7 @@ export type TestScheduler = {
   store: TestStore
   clock: ManualClock
   log: ReturnType<typeof recordingLog>
+  metrics: RecordingMetrics
   /** Stores a transaction with its script. */
   accept(transactionId: string, ...script: Line[]): Promise<void>
   /** Does all that is due now, without the loop. Returns in how many ms there is more to do. */
@@ -130,28 +115,38 @@ export type TestScheduler = {
    * commit they all wait for one, and the next has them.
    */
   recorded(): Promise<void>
+  /** Lets the pause go by that the loop makes after waits, and what it does then. */
+  rest(): Promise<void>
   /** Status and number of attempts of a transaction. */
   state(transactionId: string): Promise<string>
   [Symbol.asyncDispose](): Promise<void>
 }
 
-export type TestSchedulerOptions = TestStoreOptions & Partial<SchedulerDeps>
+export type TestSchedulerOptions = TestStoreOptions &
+  Partial<Pick<SchedulerDeps, 'random' | 'triesMax' | 'concurrency'>>
 
 /** The real scheduler on a real store, with a clock that the test moves. */
 export function testScheduler(
   processor: Processor & { abandon?(): void },
   options: TestSchedulerOptions = {},
 ): TestScheduler {
-  const { clock: givenClock, dataDir, backlogMax, ...deps } = options
-  const store = testStore(options)
-  const { clock } = store
+  const { random = () => 0.5, triesMax = 8, concurrency = 64, ...storeOptions } = options
+  const store = testStore(storeOptions)
+  const { clock, metrics } = store
   const log = recordingLog()
-  const scheduler = new Scheduler({ ...store, processor, clock, log, random: () => 0.5, ...deps })
+  const limits = { random, triesMax, concurrency }
+  const scheduler = new Scheduler({ ...store, processor, log, ...limits })
+  async function recorded(): Promise<void> {
+    await store.probe()
+    await store.probe()
+  }
+
   return {
     scheduler,
     store,
     clock,
     log,
+    metrics,
     async accept(transactionId, ...script) {
       const { kind } = await store.accept(sentTransaction({ transactionId, extra: { script } }))
       if (kind !== 'accepted') throw new Error(`The transaction was not accepted: ${kind}.`)
@@ -163,9 +158,11 @@ export function testScheduler(
         if (delay !== 0) return delay
       }
     },
-    async recorded() {
-      await store.probe()
-      await store.probe()
+    recorded,
+    async rest() {
+      await recorded()
+      clock.pass(REST_MS)
+      await recorded()
     },
     async state(transactionId) {
       const found = await store.find(transactionId)

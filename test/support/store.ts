@@ -1,10 +1,12 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
 import { type CommitDeps, CommitQueue, StorageUnavailable } from '../../src/store/commits.ts'
+import type { Counts } from '../../src/store/counts.ts'
 import { type OpenDatabase, openDatabase } from '../../src/store/database.ts'
 import { openStore, type Store } from '../../src/store/store.ts'
 import type { Transaction } from '../../src/transaction.ts'
 import { type ManualClock, manualClock } from './clock.ts'
+import { type RecordingMetrics, recordingMetrics } from './metrics.ts'
 import { temporaryDirectory } from './service.ts'
 
 /** A row as SQLite gives it. */
@@ -13,6 +15,7 @@ export type Row = Record<string, unknown>
 export type TestStore = Store & {
   clock: ManualClock
   dataDir: string
+  metrics: RecordingMetrics
   fatal: unknown[]
   /** All rows of a table, read by another connection: what is committed. */
   rows(table: string): Row[]
@@ -30,7 +33,8 @@ export function testStore(options: TestStoreOptions = {}): TestStore {
   const dataDir = options.dataDir ?? (directory as { path: string }).path
   const fatal: unknown[] = []
   const onFatal = (error: unknown) => void fatal.push(error)
-  const store = openStore({ dataDir, clock, backlogMax, onFatal })
+  const metrics = recordingMetrics()
+  const store = openStore({ dataDir, clock, backlogMax, metrics, onFatal })
   let closed: Promise<void> | undefined
   const close = () => {
     closed ??= store.close()
@@ -41,6 +45,7 @@ export function testStore(options: TestStoreOptions = {}): TestStore {
     close,
     clock,
     dataDir,
+    metrics,
     fatal,
     rows: (table) => rowsOf(dataDir, `SELECT * FROM ${table}`),
     async acceptAll(...transactionIds) {
@@ -64,6 +69,11 @@ export function rowsOf(dataDir: string, sql: string): Row[] {
   return database.query(sql).all() as Row[]
 }
 
+/** The counts of an empty database. */
+export function noCounts(): Counts {
+  return { PENDING: 0, PROCESSING: 0, PROCESSED: 0, FAILED: 0 }
+}
+
 /** The first row's first column. */
 export function firstValue(client: Database, sql: string): unknown {
   return client.query(sql).values()[0]?.[0]
@@ -85,6 +95,19 @@ export function sentTransaction(changes: Partial<Transaction> = {}): Transaction
 /** The reason of a refusal by the storage, or what was resolved or thrown instead. */
 export async function reasonOf(promise: Promise<unknown>): Promise<unknown> {
   return promise.catch((error) => (error instanceof StorageUnavailable ? error.reason : error))
+}
+
+/** Whether a promise is settled by the end of this turn of the event loop, and how. */
+export async function stateOf(
+  promise: Promise<unknown>,
+): Promise<'pending' | 'resolved' | 'rejected'> {
+  let state: 'pending' | 'resolved' | 'rejected' = 'pending'
+  promise.then(
+    () => (state = 'resolved'),
+    () => (state = 'rejected'),
+  )
+  await new Promise((resolve) => setImmediate(resolve))
+  return state
 }
 
 /** A sync of the disk that ends when the test says so. */
@@ -124,7 +147,9 @@ export type TestQueue = Disposable & {
   database: OpenDatabase
   client: Database
   dataDir: string
-  backlog: { size: number }
+  clock: ManualClock
+  metrics: RecordingMetrics
+  counts: Counts
   fatal: unknown[]
   /** A work that writes one row. */
   put(name: string): () => string
@@ -140,16 +165,22 @@ export function testQueue(deps: Partial<CommitDeps> = {}): TestQueue {
   const database = openDatabase(directory.path)
   const { client } = database
   client.run('CREATE TABLE notes (name TEXT PRIMARY KEY) STRICT')
-  const backlog = { size: 0 }
+  const clock = manualClock()
+  const { monotonic } = clock
+  const metrics = recordingMetrics()
+  const counts = noCounts()
   const fatal: unknown[] = []
   const onFatal = (error: unknown) => void fatal.push(error)
+  const parts = { ...database, counts, monotonic, metrics, onFatal }
   const insert = client.prepare('INSERT INTO notes VALUES (?)')
   return {
-    queue: new CommitQueue({ ...database, backlog, onFatal, ...deps }),
+    queue: new CommitQueue({ ...parts, ...deps }),
     database,
     client,
     dataDir: directory.path,
-    backlog,
+    clock,
+    metrics,
+    counts,
     fatal,
     put: (name) => () => {
       insert.run(name)
