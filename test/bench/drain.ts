@@ -1,0 +1,51 @@
+/**
+ * Drains a backlog of due jobs, by the scheduler or by a bare loop of the same statements, and
+ * prints jobs a second. Usage: drain.ts scheduler|bare DATA_DIR
+ */
+
+import { systemClock } from '../../src/clock.ts'
+import { readConfig } from '../../src/config.ts'
+import { openService } from '../../src/service.ts'
+import { readBeginning } from '../../src/store/counts.ts'
+import { openDatabase } from '../../src/store/database.ts'
+import { createWaits } from '../../src/store/waits.ts'
+
+const BATCH = 500
+const [mode, dataDir = ''] = process.argv.slice(2)
+const perS = mode === 'scheduler' ? await byScheduler() : await byBareLoop()
+process.stdout.write(JSON.stringify(perS))
+process.exit(0)
+
+async function byScheduler(): Promise<number> {
+  const config = readConfig({ '--data-dir': dataDir, '--processing-delay-ms': '0' }, {})
+  if (Array.isArray(config)) throw new Error(config.join('\n'))
+  const quiet = () => {}
+  const { store, scheduler } = openService(config, {
+    clock: systemClock(),
+    log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
+    random: Math.random,
+    onFatal(error) {
+      throw error
+    },
+  })
+  const jobs = store.readings().transactions.PENDING
+  const began = performance.now()
+  while ((await scheduler.runOnce()) === 0);
+  return (jobs * 1000) / (performance.now() - began)
+}
+
+async function byBareLoop(): Promise<number> {
+  const database = openDatabase(dataDir)
+  const { counts } = readBeginning(database)
+  const waits = createWaits(database, counts)
+  const jobs = counts.PENDING
+  const began = performance.now()
+  while (counts.PENDING > 0) {
+    const now = Date.now()
+    database.client.run('BEGIN IMMEDIATE')
+    waits.step({ wall: now, steady: now }, 0, BATCH)
+    database.client.run('COMMIT')
+    await database.sync()
+  }
+  return (jobs * 1000) / (performance.now() - began)
+}
