@@ -9,9 +9,9 @@ const EXITS = [
 ] as const
 
 /**
- * Ends the process on the spot. `process.exit` would first have Bun fold the write-ahead log of each
- * open database into its file, and after a failed sync that may be a log with holes, over a file
- * that is whole.
+ * Ends the process on the spot. `process.exit` would first have Bun fold the write-ahead log of
+ * each open database into its file, and after a failed sync that may be a log with holes, over a
+ * file that is whole.
  */
 export function exitAtOnce(code: number): never {
   for (const [library, name] of EXITS) {

@@ -1,4 +1,4 @@
-/** What txhook's exit codes mean; shell scripts and service managers tell the ends apart by them. */
+/** What the exit codes mean: scripts and service managers tell the ends apart by them. */
 export const EXIT = {
   done: 0,
   /** At the start (port taken, directory not writable) or while running (a commit failed). */

@@ -41,7 +41,7 @@ export function createLog({ level, terminal, write }: LogOptions): Log {
 
 const colored = getAnsiColorFormatter({ timestamp: 'time', category: () => '' })
 
-/** `09:45:34.207 INF listening url="http://127.0.0.1:8000"`; values are JSON, so none spans lines. */
+/** `09:45:34.207 INF stopping signal="SIGTERM"`; values are JSON, so that none spans lines. */
 function readableLine(record: LogRecord): string {
   const fields = Object.entries(record.properties).map(([name, value]) => {
     const shown = value instanceof Error ? value.message : value

@@ -78,7 +78,7 @@ export function createApp(deps: AppDeps): App {
   }
 }
 
-/** A request without a Host header (HTTP/1.0, as health checks send it) has but a path for a URL. */
+/** A request without a Host header, as health checks by HTTP/1.0 are, has but a path for a URL. */
 function withHost(request: Request): Request {
   if (request.url.startsWith('http')) return request
   const url = URL.parse(request.url, 'http://localhost')

@@ -30,8 +30,8 @@ export function webhooks(deps: WebhooksDeps) {
     responses: {
       202: {
         description:
-          'The transaction is on disk and will be processed. A transaction that was posted before ' +
-          'is answered as it now is, with `Idempotent-Replayed: true`.',
+          'The transaction is on disk and will be processed. One that was posted before is answered ' +
+          'as it now is, with `Idempotent-Replayed: true`.',
         content: TRANSACTION,
       },
       ...describeProblems(

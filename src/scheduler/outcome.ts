@@ -22,7 +22,7 @@ export type Work = {
   startedAt: number
   /** Steady time in ms. */
   now: number
-  /** Aborted when txhook stops: an attempt that gives up then is tried again by the next process. */
+  /** Aborted when txhook stops: an attempt that gives up then is tried again later. */
   signal: AbortSignal
 }
 

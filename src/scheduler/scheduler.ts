@@ -28,7 +28,7 @@ export type SchedulerDeps = {
 const CALLS_MAX = 100
 const WAITS_MAX = 500
 
-/** Between two steps of waits that both leave nothing due: nobody sees a job begin so much later. */
+/** Between two steps of waits, where the first left nothing due. */
 const PAUSE_MS = 5
 
 /** How long to wait before a storage that refused is asked again. */

@@ -47,6 +47,9 @@ type Entry = {
 /** One batch's share of the event loop: at some 20 µs a webhook, 256 of them take 5 ms. */
 const BATCH_MAX = 256
 
+/** More than these can't be answered in half a second: to refuse them costs no memory. */
+const WAITING_MAX = 10_000
+
 /**
  * While a sync is under way, this many works are worth a commit of their own: they can't be
  * answered before the next sync, but the time until then is there to be used. Fewer wait for it.
@@ -91,6 +94,7 @@ export class CommitQueue {
    */
   submit<T>(work: () => T): Promise<T> {
     if (this.#closed) return Promise.reject(new StorageUnavailable(this.#closed))
+    if (this.#waiting.length >= WAITING_MAX) return Promise.reject(new StorageUnavailable('busy'))
     const { promise, resolve, reject } = Promise.withResolvers<T>()
     this.#waiting.push({ work, resolve: resolve as Entry['resolve'], reject })
     this.#schedule()
@@ -211,8 +215,8 @@ export class CommitQueue {
     } catch (error) {
       // First, since after a failed commit nothing may be tried again: it could seem to succeed.
       const refused = refusal(error)
-      // A lock refuses the batch as a whole, before its first work: to ask for it again on behalf of
-      // each would stall all requests for the busy timeout as many times.
+      // A lock refuses the batch as a whole, before its first work: to ask for it again on behalf
+      // of each would stall all requests for the busy timeout as many times.
       const locked = refused instanceof StorageUnavailable && refused.reason === 'busy'
       if (batch.length > 1 && !locked) {
         for (const entry of batch) this.#together([entry])

@@ -42,7 +42,7 @@ const WAL_BYTES_MAX = 128 * 1024 * 1024
 /**
  * Opens the database of a data directory, making whatever is missing.
  *
- * @throws StartError with exit code 3 (in use), 4 (newer, foreign or damaged) or 1 (any other fault)
+ * @throws StartError with exit code 3 (in use), 4 (newer, foreign or damaged) or 1 (all else)
  */
 export function openDatabase(dataDir: string): OpenDatabase {
   const directory = resolve(dataDir)

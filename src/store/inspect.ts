@@ -81,8 +81,8 @@ function refuseForeign(
   if (applicationId !== APPLICATION_ID) throw refusal(path, 'is a database of another program')
   if (version === 0) throw refusal(path, 'is damaged: it says that it has had no migrations')
   if (version > MIGRATIONS.length) {
-    const message = `is newer than this executable: it has had ${version} migrations, and this one knows ${MIGRATIONS.length}`
-    throw refusal(path, message)
+    const known = `it has had ${version} migrations, and this one knows ${MIGRATIONS.length}`
+    throw refusal(path, `is newer than this executable: ${known}`)
   }
 }
 

@@ -12,7 +12,7 @@ export type Job = {
   transaction: StoredTransaction
   /** The number of the attempt under way, from 1. */
   attempt: number
-  /** Attempts begun since the transaction was accepted or last retried by hand, this one counted. */
+  /** Attempts begun since it was accepted or last retried by hand, this one counted. */
   tries: number
   /** When it was due: steady time in ms. */
   runAt: number

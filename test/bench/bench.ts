@@ -1,6 +1,6 @@
 /**
- * The benchmark: `bun run bench`, with `--only ingest,drain` for a part of it, `--rounds N`, `--json`
- * for machines, and `--write` to keep the table in results.md. See results.md for what it means.
+ * The benchmark: `bun run bench`, with `--only ingest,drain` for a part of it, `--rounds N`,
+ * `--json` for machines, and `--write` to keep the table in results.md, which says what it means.
  */
 
 import { cpus, totalmem } from 'node:os'
@@ -55,7 +55,8 @@ function describeMachine(): string {
   const memory = (totalmem() / 2 ** 30).toFixed(0)
   const system = Bun.spawnSync(['uname', '-sr']).stdout.toString().trim()
   const date = new Date().toISOString().slice(0, 10)
-  return `${date}: ${cpus().length} × ${cpu?.model}, ${memory} GiB, ${system}, Bun ${Bun.version}, ${rounds} rounds`
+  const hardware = `${cpus().length} × ${cpu?.model}, ${memory} GiB`
+  return `${date}: ${hardware}, ${system}, Bun ${Bun.version}, ${rounds} rounds`
 }
 
 /** Puts the table between the two marks of results.md. */

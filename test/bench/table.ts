@@ -32,6 +32,6 @@ export function tableOf(measurements: readonly Measurement[]): string {
     [figure, value, reach, aim, detail].join(' | '),
   )
   return ['figure | value | reach | aim | detail', '---|---|---|---|---', ...rows]
-    .map((row) => `| ${row} |\n`)
+    .map((row) => `|${row}|\n`)
     .join('')
 }

@@ -312,3 +312,13 @@ describe('what is measured', () => {
     expect(queue.metrics.commits.slice(1)).toEqual([{ works: 64, durationMs: 6 }])
   })
 })
+
+test('more works than can be answered in time are refused, and those taken are stored', async () => {
+  const disk = controlledSync()
+  using queue = testQueue(disk)
+  const works = Array.from({ length: 10_001 }, (_, n) => queue.queue.submit(() => n))
+  expect(await reasonOf(works.at(-1) as Promise<unknown>)).toBe('busy')
+  const sync = await disk.next()
+  sync.resolve()
+  expect(await works[0]).toBe(0)
+})
