@@ -170,7 +170,7 @@ function firstFaultIn(text: string): string {
     else if (kind === ',') expected = keys ? '"' : value
     else if (keys && typeof scalar === 'string' && !expected.includes('0')) {
       if (keys.has(scalar))
-        return `The key ${quoted(scalar)} comes twice in one object, again at offset ${at}.`
+        return `The key ${quoted(scalar)} comes twice in one object, again at character offset ${at}.`
       keys.add(scalar)
       expected = ':'
     } else expected = open.length === 0 ? '' : keys ? ',}' : ',]'
