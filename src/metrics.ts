@@ -76,7 +76,7 @@ export function createMetrics(version: string): Metrics & Exposition {
   )
   const commitWorks = histogram(
     'txhook_commit_works',
-    'Works that one sync put on the disk: webhooks, steps of the scheduler.',
+    'Works that one commit held: webhooks, steps of the scheduler.',
     BATCH,
   )
   const commitDuration = histogram(

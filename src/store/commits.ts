@@ -50,12 +50,6 @@ const BATCH_MAX = 256
 /** More than these can't be answered in half a second: to refuse them costs no memory. */
 const WAITING_MAX = 10_000
 
-/**
- * While a sync is under way, this many works are worth a commit of their own: they can't be
- * answered before the next sync, but the time until then is there to be used. Fewer wait for it.
- */
-const BATCH_WORTHWHILE = 32
-
 /** Each pass of a checkpoint leaves what was committed meanwhile, less each time. */
 const PASSES_MAX = 5
 
@@ -67,13 +61,9 @@ const PASSES_MAX = 5
 export class CommitQueue {
   readonly #deps: CommitDeps
   #waiting: Entry[] = []
-  /** Committed, and not yet on the disk. */
-  #committed: Entry[] = []
-  /** When the first of those was begun, in monotonic ms. */
-  #beganAt = 0
   /** A turn comes at the end of this round of the event loop. */
   #scheduled = false
-  /** The sync under way covers what was committed when it began; undefined: there is none. */
+  /** The sync of the last commit; undefined: all that is committed is on the disk. */
   #syncing: Promise<void> | undefined
   #checkpointing = false
   /** No commits, for a moment: a checkpoint is about to catch up with them. */
@@ -108,15 +98,9 @@ export class CommitQueue {
   async read<T>(query: () => T): Promise<T> {
     if (this.#closed) throw new StorageUnavailable(this.#closed)
     const value = query()
-    if (this.#committed.length === 0) {
-      await this.#syncing
-      if (!this.#failed) return value
-      throw new StorageUnavailable('failed')
-    }
-    const { promise, resolve, reject } = Promise.withResolvers<T>()
-    const done = () => value
-    this.#committed.push({ work: done, resolve: resolve as Entry['resolve'], reject, value })
-    return promise
+    await this.#syncing
+    if (this.#failed) throw new StorageUnavailable('failed')
+    return value
   }
 
   /** Takes no more works, and resolves when those taken are on the disk. */
@@ -131,8 +115,8 @@ export class CommitQueue {
   }
 
   #schedule(): void {
-    const worthwhile = this.#waiting.length >= (this.#syncing ? BATCH_WORTHWHILE : 1)
-    if (!worthwhile || this.#scheduled || this.#held || this.#failed) return
+    if (this.#waiting.length === 0 || this.#syncing || this.#held || this.#failed) return
+    if (this.#scheduled) return
     this.#scheduled = true
     // Not at once: the other requests that this round of the event loop brings belong in as well.
     setImmediate(() => this.#turn())
@@ -141,38 +125,28 @@ export class CommitQueue {
   #turn(): void {
     this.#scheduled = false
     if (this.#held || this.#failed) return
-    if (this.#committed.length === 0) this.#beganAt = this.#deps.monotonic()
+    const { sync, metrics, monotonic } = this.#deps
+    const beganAt = monotonic()
     const batch = this.#waiting.splice(0, BATCH_MAX)
-    this.#committed.push(...batch)
     try {
       this.#together(batch)
     } catch (error) {
+      reject(batch, error)
       this.#fail(error)
       return
     }
-    this.#sync()
-    this.#schedule()
-  }
-
-  #sync(): void {
-    if (this.#syncing || this.#committed.length === 0) return
-    const covered = this.#committed
-    const { sync, metrics, monotonic } = this.#deps
-    const beganAt = this.#beganAt
-    this.#committed = []
     this.#syncing = sync().then(
       () => {
         this.#syncing = undefined
-        if (this.#failed) return reject(covered)
-        metrics.commit(covered.length, monotonic() - beganAt)
-        answer(covered)
-        this.#sync()
+        if (this.#failed) return reject(batch)
+        metrics.commit(batch.length, monotonic() - beganAt)
+        answer(batch)
         this.#schedule()
         void this.#checkpoint()
         this.#endIfDone()
       },
       (error) => {
-        reject(covered, error)
+        reject(batch, error)
         this.#fail(error)
       },
     )
@@ -242,7 +216,6 @@ export class CommitQueue {
   #fail(error: unknown): void {
     if (this.#failed) return
     this.#closed = 'failed'
-    reject(this.#committed.splice(0), error)
     reject(this.#waiting.splice(0), error)
     this.#endIfDone()
     this.#deps.onFatal(error)
