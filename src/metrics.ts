@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
-import type { AttemptOutcome, Status } from './transaction.ts'
+import { ATTEMPT_OUTCOMES, type AttemptOutcome, type Status } from './transaction.ts'
 
 /** What became of a webhook, as `txhook_webhooks_received_total` counts it. */
 export const WEBHOOK_RESULTS = [
@@ -100,7 +100,10 @@ export function createMetrics(version: string): Metrics & Exposition {
     'How long ago the oldest unfinished transaction was accepted; 0 where there is none.',
   )
   const log = gauge('txhook_wal_bytes', 'What the write-ahead log holds.')
-  const database = gauge('txhook_database_bytes', 'The database without its write-ahead log.')
+  const database = gauge(
+    'txhook_database_bytes',
+    'The database, what only its write-ahead log has yet counted.',
+  )
   new Gauge({
     name: 'txhook_build_info',
     help: 'Always 1; the labels tell which build this is.',
@@ -115,6 +118,8 @@ export function createMetrics(version: string): Metrics & Exposition {
       return [result, webhooks.labels(result)]
     }),
   ) as Record<WebhookResult, Counter.Internal>
+
+  for (const outcome of ATTEMPT_OUTCOMES) attempts.inc({ outcome }, 0)
 
   return {
     webhook(result, durationMs) {

@@ -88,7 +88,8 @@ describe('what is measured meanwhile', () => {
     metrics.attempts('done', 1)
     metrics.attempts('interrupted', 3)
     const families = await expose(metrics)
-    expect(valuesOf(families, 'txhook_attempts_total')).toEqual({ done: 501, interrupted: 3 })
+    const ended = { done: 501, retry: 0, fail: 0, interrupted: 3 }
+    expect(valuesOf(families, 'txhook_attempts_total')).toEqual(ended)
   })
 
   test('of time is in seconds', async () => {

@@ -38,7 +38,7 @@ export async function serve(config: Config, deps: ServeDeps): Promise<number> {
   } catch (error) {
     complain(`txhook: ${(error as Error).message}\n`)
     if (!(error instanceof StartError)) log.error('the start failed', { error })
-    await service?.stop()
+    await service?.stop().catch(onFatal)
     return error instanceof StartError ? error.exitCode : EXIT.fault
   }
   const signal = await stopSignal

@@ -1,5 +1,6 @@
 import {
   cpuMs,
+  LONG_DELAY,
   type Load,
   load,
   newDirectory,
@@ -18,11 +19,11 @@ type Pair = { floor: Load[]; txhook: Load[]; cpuUs: number[] }
 
 /**
  * Ingest against the floor: a route that does the same without storing anything. Every webhook is
- * new, and the service takes its jobs meanwhile, as it always does.
+ * new, and its call begins meanwhile, as always; none ends, or one load would bear the ends of another.
  */
 export async function measureIngest(txhook: string, { rounds }: Options): Promise<Measurement[]> {
   await using floor = await startFloor()
-  await using server = await startServer(txhook, ['--data-dir', newDirectory()])
+  await using server = await startServer(txhook, ['--data-dir', newDirectory(), ...LONG_DELAY])
   const pairs = new Map<string, Pair>()
   for (let round = 0; round < rounds; round++) {
     for (const connections of CONNECTIONS) {
@@ -80,7 +81,9 @@ function p99Ratio(pairs: ReadonlyMap<string, Pair>): Measurement {
   }
 }
 
-/** The stalls are sampled every 10 ms: the bucket of the longest is what is known of it. */
+/**
+ * A timer of 10 ms is late by the rest of a stall: the bucket of the latest and 10 ms bound it.
+ */
 async function longestStall(server: Server): Promise<Measurement> {
   const series = /stall_seconds_bucket\{le="([^"]+)"\} (\d+)/g
   const buckets = [...(await server.metrics()).matchAll(series)]
@@ -89,10 +92,10 @@ async function longestStall(server: Server): Promise<Measurement> {
   const short = buckets.find(([, bound]) => bound === '0.01')?.[2]
   return {
     figure: 'longest stall of the event loop under load',
-    value: `≤ ${Number(longest) * 1e3} ms`,
+    value: `≤ ${Number(longest) * 1e3 + 10} ms`,
     reach: '50 ms',
     aim: '10 ms',
-    detail: `${((Number(short) / all) * 100).toFixed(2)} % of ${all} samples within 10 ms`,
+    detail: `a timer of 10 ms was late by at most 10 ms in ${((Number(short) / all) * 100).toFixed(2)} % of ${all}`,
   }
 }
 

@@ -8,6 +8,9 @@ const HERE = import.meta.dir
 const ROOT = join(HERE, '../..')
 const canPin = Bun.which('taskset') !== null && availableParallelism() > 1
 
+/** Calls that begin and don't end while anything is measured. */
+export const LONG_DELAY = ['--processing-delay-ms', '3600000'] as const
+
 export const SERVER_CORE = 0
 export const LOAD_CORE = 1
 

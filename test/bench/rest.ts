@@ -45,7 +45,9 @@ async function fileCalls(pid: number): Promise<number | undefined> {
   const calls = 'trace=pread64,pwrite64,fdatasync,fsync,fcntl'
   const watch = ['strace', '-f', '-qq', '-e', calls, '-p', String(pid)]
   const child = Bun.spawn(['timeout', String(SYSCALLS_S), ...watch], { stderr: 'pipe' })
-  const lines = (await child.stderr.text()).split('\n')
+  const output = await child.stderr.text()
+  if (/not permitted|attach:/.test(output)) return undefined
+  const lines = output.split('\n')
   return lines.filter((line) => /(pread|pwrite|sync|fcntl)/.test(line)).length
 }
 

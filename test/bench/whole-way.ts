@@ -10,7 +10,10 @@ const TICK_MS = 5
 const IDLE_COUNT = 100
 const IDLE_DELAY_MS = 500
 
-/** How late a transaction is PROCESSED: while others come in all the time, and one at a time. */
+/**
+ * How late a transaction is PROCESSED, from its acceptance on: while others come in all the time, and
+ * one at a time. Its record has the time before its commit: the sync comes on top.
+ */
 export async function measureWholeWay(txhook: string): Promise<Measurement[]> {
   const busy = await lateness(txhook, DELAY_MS, steadyLoad)
   const idle = await lateness(txhook, IDLE_DELAY_MS, oneAtATime)
@@ -50,9 +53,9 @@ async function lateness(txhook: string, delayMs: number, post: Poster) {
 
   using database = new Database(join(dataDir, 'txhook.db'), { readonly: true })
   const late = database
-    .query('SELECT processed_at - processing_started_at - ? FROM transactions ORDER BY 1')
+    .query('SELECT processed_at - created_at - ? FROM transactions ORDER BY 1')
     .values(delayMs)
-    .map(([ms]) => Number(ms))
+    .map(([ms]) => (typeof ms === 'number' ? ms : fail()))
   return {
     count: late.length,
     refused,
@@ -60,6 +63,10 @@ async function lateness(txhook: string, delayMs: number, post: Poster) {
     p99: percentile(late, 0.99),
     max: late.at(-1) ?? 0,
   }
+}
+
+function fail(): never {
+  throw new Error('A transaction was not PROCESSED.')
 }
 
 /** So many a second, whether they are answered or not. */

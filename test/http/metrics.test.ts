@@ -178,7 +178,8 @@ describe('the transactions by state', () => {
     expect(await state(second)).toEqual(states)
     // What is counted since the start begins anew.
     expect(await results(second)).toEqual({})
-    expect(valuesOf(await scrape(second), 'txhook_attempts_total')).toEqual({})
+    const none = { done: 0, retry: 0, fail: 0, interrupted: 0 }
+    expect(valuesOf(await scrape(second), 'txhook_attempts_total')).toEqual(none)
     await second.work()
     expect(await state(second)).toEqual({ ...states, PENDING: 1, PROCESSING: 2 })
   })
