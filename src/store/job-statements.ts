@@ -12,6 +12,12 @@ export type JobRow = TransactionRow & {
   tries: number
 }
 
+/** Spelled out, so that SQLite sees that the partial index `jobs_due` covers it. */
+const unclaimed = sql`${jobs.claim} IS NULL`
+
+/** What is to be done `now`, and in nobody's hands. */
+export const due = and(unclaimed, lte(jobs.runAt, sql.placeholder('now')))
+
 /** The statements of jobs.ts, prepared once. */
 export function prepareJobStatements({ client, orm }: Connection) {
   const value = sql.placeholder
@@ -22,18 +28,13 @@ export function prepareJobStatements({ client, orm }: Connection) {
       .select({ ...columnsOf(transactions), ...job })
       .from(jobs)
       .innerJoin(transactions, eq(jobs.id, transactions.id))
-  // Spelled out, so that SQLite sees that the partial index `jobs_due` covers it.
-  const unclaimed = sql`${jobs.claim} IS NULL`
   /** The fence: a job is changed only by whoever holds it. */
-  const held = and(eq(jobs.id, value('id')), sql`${jobs.claim} IS ${value('claim')}`)
+  const held = and(eq(jobs.id, value('id')), eq(jobs.claim, value('claim')))
   const attemptOf = and(eq(attempts.id, value('id')), eq(attempts.attempt, value('attempt')))
   const transactionOf = eq(transactions.id, value('id'))
 
   const queries = {
-    due: withTransaction()
-      .where(and(unclaimed, lte(jobs.runAt, value('now'))))
-      .orderBy(asc(jobs.runAt))
-      .limit(value('limit')),
+    due: withTransaction().where(due).orderBy(asc(jobs.runAt)).limit(value('limit')),
     claimed: withTransaction().where(isNotNull(jobs.claim)),
     earliest: orm.select({ runAt }).from(jobs).where(unclaimed).orderBy(asc(jobs.runAt)).limit(1),
 
@@ -94,9 +95,9 @@ export function prepareJobStatements({ client, orm }: Connection) {
       .set({ status: sql`${value('status')}`, error: sql`${value('error')}` })
       .where(transactionOf),
   }
-  const { due, claimed, earliest, ...writes } = queries
+  const { due: dueQuery, claimed, earliest, ...writes } = queries
   return {
-    due: prepareStatement<JobRow>(client, due),
+    due: prepareStatement<JobRow>(client, dueQuery),
     claimed: prepareStatement<JobRow>(client, claimed),
     earliest: prepareStatement<{ runAt: number }>(client, earliest),
     ...prepareAll(writes),

@@ -1,7 +1,8 @@
-import { and, asc, type Column, isNull, lte, sql } from 'drizzle-orm'
+import { and, asc, type Column, isNull, sql } from 'drizzle-orm'
 import type { Instant } from '../clock.ts'
 import { type Counts, move } from './counts.ts'
 import type { Connection } from './database.ts'
+import { due } from './job-statements.ts'
 import { attempts, jobs, transactions } from './schema.ts'
 import { columnsOf, prepareStatement } from './statement.ts'
 
@@ -43,16 +44,16 @@ export function createWaits(connection: Connection, counts: Counts): Waits {
 
   return {
     step(now, waitMs, limit) {
-      const due = statements.due.all({ now: now.steady, limit })
+      const taken = statements.due.all({ now: now.steady, limit })
       const fresh: number[] = []
       const waited: number[] = []
-      for (const { id, attemptStartedAt } of due) {
+      for (const { id, attemptStartedAt } of taken) {
         if (attemptStartedAt === null) fresh.push(id)
         if (attemptStartedAt !== null || waitMs === 0) waited.push(id)
       }
       if (fresh.length > 0) begin(fresh, now, now.steady + waitMs)
       if (waited.length > 0) end(waited, now)
-      const latenessMs = due.map(({ runAt }) => now.steady - runAt)
+      const latenessMs = taken.map(({ runAt }) => now.steady - runAt)
       return { latenessMs, finished: waited.length }
     },
   }
@@ -70,7 +71,7 @@ function prepareWaitStatements({ client, orm }: Connection) {
       orm
         .select({ id, runAt, attemptStartedAt })
         .from(jobs)
-        .where(and(sql`${jobs.claim} IS NULL`, lte(jobs.runAt, value('now'))))
+        .where(due)
         .orderBy(asc(jobs.runAt))
         .limit(value('limit')),
     ),
