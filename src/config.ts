@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { parseSecret } from './http/signature.ts'
 import { LOG_LEVELS, type LogLevel } from './log.ts'
+import { parseSecret } from './signature.ts'
 
 /** Everything that an operator decides, checked. */
 export type Config = Readonly<{
@@ -11,6 +11,16 @@ export type Config = Readonly<{
   dataDir: string
   /** How long the simulated external call takes. */
   processingDelayMs: number
+  /** Where each transaction is posted; undefined: the call is simulated. */
+  targetUrl: string | undefined
+  /** Signs what goes to the target. */
+  targetSecret: Uint8Array | undefined
+  /** How long a call to the target may take. */
+  targetTimeoutMs: number
+  /** Calls to the target under way at once. */
+  concurrency: number
+  /** Attempts until a transaction is FAILED. */
+  maxAttempts: number
   /** Each webhook must be signed by one of these keys; none: signatures are not asked for. */
   webhookSecrets: readonly Uint8Array[]
   maxBodyBytes: number
@@ -27,6 +37,8 @@ type Setting<T> = {
   variable: string
   /** As it would be written; undefined: none. */
   default: string | undefined
+  /** What the configuration has where nothing is set. */
+  none?: T
   help: string
   /** The variable `…_FILE` names a file that has the value. */
   file?: true
@@ -35,6 +47,9 @@ type Setting<T> = {
 }
 
 const THIRTY_DAYS_MS = 30 * 24 * 60 * 60 * 1000
+const TEN_MINUTES_MS = 10 * 60 * 1000
+/** Bun has no more requests of its own under way at once; the rest would wait, their time running. */
+const FETCHES_MAX = 256
 
 /** The settings, one place for all: flags, variables, defaults, and what the help says of them. */
 export const SETTINGS: { readonly [Key in keyof Config]: Setting<Config[Key]> } = {
@@ -66,10 +81,48 @@ export const SETTINGS: { readonly [Key in keyof Config]: Setting<Config[Key]> } 
     help: 'how long the simulated external call takes; 0 is allowed',
     parse: integer(0, THIRTY_DAYS_MS),
   },
+  targetUrl: {
+    flag: '--target-url',
+    variable: 'TXHOOK_TARGET_URL',
+    default: undefined,
+    help: 'the external call is real: each transaction is posted to this URL',
+    parse: httpUrl,
+  },
+  targetSecret: {
+    flag: '--target-secret',
+    variable: 'TXHOOK_TARGET_SECRET',
+    default: undefined,
+    help: 'whsec_…: signs what goes to the target',
+    file: true,
+    parse: (text) =>
+      parseSecret(text) ?? fail('must be one secret: whsec_ and 24 to 64 bytes in base64'),
+  },
+  targetTimeoutMs: {
+    flag: '--target-timeout-ms',
+    variable: 'TXHOOK_TARGET_TIMEOUT_MS',
+    default: '15000',
+    help: 'how long a call to the target may take',
+    parse: integer(1, TEN_MINUTES_MS),
+  },
+  concurrency: {
+    flag: '--concurrency',
+    variable: 'TXHOOK_CONCURRENCY',
+    default: '64',
+    help: 'calls to the target under way at once',
+    parse: integer(1, FETCHES_MAX),
+  },
+  maxAttempts: {
+    flag: '--max-attempts',
+    variable: 'TXHOOK_MAX_ATTEMPTS',
+    default: '8',
+    help: 'attempts until a transaction is FAILED',
+    parse: integer(1, 1_000),
+  },
   webhookSecrets: {
     flag: '--webhook-secrets',
     variable: 'TXHOOK_WEBHOOK_SECRETS',
     default: undefined,
+    none: [],
     help: 'comma-separated whsec_…: every webhook must be signed by one of them',
     file: true,
     parse: (text) => text.split(',').map((secret) => parseSecret(secret.trim()) ?? badSecret()),
@@ -118,7 +171,7 @@ export function readConfig(
   for (const [key, setting] of Object.entries<Setting<unknown>>(SETTINGS)) {
     try {
       const { source, text } = sourceOf(setting, flags, environment)
-      values[key] = text === undefined ? [] : parseFrom(source, text, setting)
+      values[key] = text === undefined ? setting.none : parseFrom(source, text, setting)
     } catch (error) {
       if (!(error instanceof BadValue)) throw error
       faults.push(error.message)
@@ -182,6 +235,14 @@ function integer(least: number, most: number): (text: string) => number {
 
 function nonEmpty(text: string): string {
   return text === '' ? fail('must not be empty') : text
+}
+
+/** The value isn't shown: a URL may have a token in it. */
+function httpUrl(text: string): string {
+  const url = URL.parse(text)
+  if (url === null || !/^https?:$/.test(url.protocol)) fail('must be an http or https URL')
+  if (url.username !== '' || url.password !== '') fail('must not have a user or a password in it')
+  return url.href
 }
 
 function badSecret(): never {

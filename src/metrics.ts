@@ -30,6 +30,8 @@ export type Metrics = {
   attempts(outcome: AttemptOutcome, count: number): void
   /** How long after its time a job was taken. */
   late(ms: number): void
+  /** Whether calls are held back because the target is failing. */
+  targetFailing(failing: boolean): void
   commit(works: number, durationMs: number): void
   /** How much later than due the event loop came round. */
   stall(ms: number): void
@@ -99,6 +101,10 @@ export function createMetrics(version: string): Metrics & Exposition {
     'txhook_oldest_unfinished_age_seconds',
     'How long ago the oldest unfinished transaction was accepted; 0 where there is none.',
   )
+  const failing = gauge(
+    'txhook_target_failing',
+    '1 while the target is failing and calls are held back, otherwise 0.',
+  )
   const log = gauge('txhook_wal_bytes', 'What the write-ahead log holds.')
   const database = gauge(
     'txhook_database_bytes',
@@ -128,6 +134,7 @@ export function createMetrics(version: string): Metrics & Exposition {
     },
     attempts: (outcome, count) => attempts.inc({ outcome }, count),
     late: (ms) => lateness.observe(ms / 1000),
+    targetFailing: (now) => failing.set(now ? 1 : 0),
     commit(works, durationMs) {
       commitWorks.observe(works)
       commitDuration.observe(durationMs / 1000)

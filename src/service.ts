@@ -1,11 +1,11 @@
-import type { Clock } from './clock.ts'
+import { type Clock, isoTime } from './clock.ts'
 import type { Config } from './config.ts'
 import { EXIT, StartError } from './exit.ts'
 import { type App, createApp } from './http/app.ts'
 import type { Health } from './http/health.ts'
 import type { Log } from './log.ts'
 import { createMetrics } from './metrics.ts'
-import { simulatedProcessor } from './processors/simulated.ts'
+import { configuredProcessor } from './processors/configured.ts'
 import type { Processor } from './scheduler/outcome.ts'
 import { Scheduler } from './scheduler/scheduler.ts'
 import { watchStalls } from './stalls.ts'
@@ -19,7 +19,7 @@ export type ServiceDeps = {
   random(): number
   /** Called once when the disk failed: the process must end. */
   onFatal(error: unknown): void
-  /** What does the slow part; by default the simulated call of the configuration. */
+  /** What does the slow part; by default the one that the configuration asks for. */
   processor?: Processor
 }
 
@@ -73,8 +73,10 @@ export function openService(config: Config, deps: ServiceDeps): Service {
     const behind_ms = store.clockBehindMs
     log.warn('the wall clock is behind the newest time in the database', { behind_ms })
   }
-  const processor = deps.processor ?? simulatedProcessor(config.processingDelayMs)
-  const scheduler = new Scheduler({ ...store, processor, clock, log, random, metrics })
+  const processor = deps.processor ?? configuredProcessor(config, clock)
+  const { concurrency, maxAttempts: triesMax } = config
+  const limits = { concurrency, triesMax }
+  const scheduler = new Scheduler({ ...store, processor, clock, log, random, metrics, ...limits })
   const app = createApp({
     store,
     clock,
@@ -111,7 +113,15 @@ export function openService(config: Config, deps: ServiceDeps): Service {
       scheduler: scheduler.alive ? 'ok' : 'not running',
       shutdown: stopped ? 'under way' : 'ok',
     }
-    return { ok: Object.values(checks).every((state) => state === 'ok'), checks }
+    const ok = Object.values(checks).every((state) => state === 'ok')
+    return processor.kind === 'call' ? { ok, checks, target: targetState() } : { ok, checks }
+  }
+
+  /** Transactions are taken all the same while it is failing. */
+  function targetState(): string {
+    const { targetFailingSince: since } = scheduler
+    const { wall, steady } = clock.now()
+    return since === undefined ? 'ok' : `failing since ${isoTime(wall - (steady - since))}`
   }
 
   /** Takes no new connections, and cuts those that won't end. */
@@ -122,8 +132,7 @@ export function openService(config: Config, deps: ServiceDeps): Service {
   }
 
   async function stop(): Promise<void> {
-    if (server) await drain(server)
-    await scheduler.stop()
+    await Promise.all([server && drain(server), scheduler.stop()])
     await store.close()
   }
 

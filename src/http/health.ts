@@ -4,7 +4,12 @@ import { describeProblems } from './openapi.ts'
 import { Problem, RETRY_AFTER } from './problem.ts'
 
 /** What the service needs in order to do its work, each found in order (`ok`) or not. */
-export type Health = { ok: boolean; checks: Readonly<Record<string, string>> }
+export type Health = {
+  ok: boolean
+  checks: Readonly<Record<string, string>>
+  /** How the target is, where there is one: `ok`, or since when it has been failing. */
+  target?: string
+}
 
 export type HealthDeps = {
   clock: Clock
@@ -54,8 +59,8 @@ export function health({ clock, health, alive }: HealthDeps) {
     .get(
       '/readyz',
       async () => {
-        const { ok, checks } = await health()
-        if (ok) return Response.json({ status: 'READY', checks }, noStore)
+        const { ok, checks, target } = await health()
+        if (ok) return Response.json({ status: 'READY', checks: { ...checks, target } }, noStore)
         const faulty = Object.entries(checks).filter(([, state]) => state !== 'ok')
         throw new Problem('not_ready', 'The service takes no transactions now.', {
           headers: RETRY_AFTER,
@@ -65,7 +70,14 @@ export function health({ clock, health, alive }: HealthDeps) {
       {
         detail: {
           summary: 'Does the service take transactions now?',
-          responses: { 200: { description: 'It does' }, ...describeProblems('not_ready') },
+          responses: {
+            200: {
+              description:
+                'It does. `checks.target` says since when the target has been failing, where it is: ' +
+                'transactions are taken all the same.',
+            },
+            ...describeProblems('not_ready'),
+          },
         },
       },
     )

@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
-import { isoTime } from '../clock.ts'
 import type { Store } from '../store/store.ts'
-import { type StoredTransaction, shownAmount } from '../transaction.ts'
+import type { StoredTransaction } from '../transaction.ts'
+import { transactionJson } from '../transaction-json.ts'
 import { describeProblems, TRANSACTION } from './openapi.ts'
 import { Problem } from './problem.ts'
 
@@ -48,26 +48,4 @@ export function transactionResponse(
     status,
     headers: { 'cache-control': 'no-store', ...headers },
   })
-}
-
-/** A transaction as every answer shows it: the amount in major units, times in ISO 8601. */
-export function transactionJson(stored: StoredTransaction) {
-  return {
-    transaction_id: stored.transactionId,
-    source_account: stored.sourceAccount,
-    destination_account: stored.destinationAccount,
-    amount: shownAmount(stored),
-    currency: stored.currency,
-    status: stored.status,
-    attempts: stored.attempts,
-    created_at: isoTime(stored.createdAt),
-    processing_started_at: timeOrNull(stored.processingStartedAt),
-    processed_at: timeOrNull(stored.processedAt),
-    error: stored.error,
-    extra: stored.extra ?? {},
-  }
-}
-
-function timeOrNull(time: number | null): string | null {
-  return time === null ? null : isoTime(time)
 }

@@ -1,17 +1,26 @@
 import type { StoredTransaction } from '../transaction.ts'
 
 /**
- * What a processor says of the attempt that it was given. Times are steady time in ms.
+ * What a processor says of the attempt that it was given.
  *
- * `done`: the transaction is PROCESSED. `snooze`: the same attempt goes on at `until`; nothing has
- * failed and nothing new begins. `retry`: this attempt failed and another one may succeed, after
- * the backoff. `fail`: no attempt can succeed; the transaction is FAILED.
+ * `done`: the transaction is PROCESSED. `snooze`: the same attempt goes on at `until` (steady time
+ * in ms); nothing has failed and nothing new begins. `retry`: this attempt failed and another one
+ * may succeed, after the backoff or after `retryAfterMs` where that is known. `fail`: no attempt
+ * can succeed; the transaction is FAILED.
+ *
+ * `httpStatus` is the status of the answer, where there was one. `detail` says in a few words what
+ * went wrong; it is shown to whoever asks for the transaction.
  */
 export type Outcome =
-  | { kind: 'done' }
+  | { kind: 'done'; httpStatus?: number | undefined }
   | { kind: 'snooze'; until: number }
-  | { kind: 'retry'; detail: string }
-  | { kind: 'fail'; detail: string }
+  | {
+      kind: 'retry'
+      detail: string
+      httpStatus?: number | undefined
+      retryAfterMs?: number | undefined
+    }
+  | { kind: 'fail'; detail: string; httpStatus?: number | undefined }
 
 /** What a processor is given. */
 export type Work = {
@@ -22,9 +31,12 @@ export type Work = {
   startedAt: number
   /** Steady time in ms. */
   now: number
-  /** Aborted when txhook stops: an attempt that gives up then is tried again later. */
+  /** Aborted when txhook can wait no longer for its end: the attempt then counts as interrupted. */
   signal: AbortSignal
 }
+
+/** What processes by a call. */
+export type CallProcessor = { kind: 'call'; process(work: Work): Promise<Outcome> }
 
 /**
  * Does the slow part of a transaction.
@@ -34,6 +46,4 @@ export type Work = {
  *
  * A `wait` calls nothing: each attempt takes so many milliseconds and succeeds.
  */
-export type Processor =
-  | { kind: 'call'; process(work: Work): Promise<Outcome> }
-  | { kind: 'wait'; waitMs: number }
+export type Processor = CallProcessor | { kind: 'wait'; waitMs: number }

@@ -1,4 +1,4 @@
-import { and, asc, eq, isNotNull, lte, sql } from 'drizzle-orm'
+import { and, asc, eq, inArray, isNotNull, lte, sql } from 'drizzle-orm'
 import type { Connection } from './database.ts'
 import type { TransactionRow } from './queries.ts'
 import { attempts, jobs, transactions } from './schema.ts'
@@ -18,6 +18,9 @@ const unclaimed = sql`${jobs.claim} IS NULL`
 /** What is to be done `now`, and in nobody's hands. */
 export const due = and(unclaimed, lte(jobs.runAt, sql.placeholder('now')))
 
+/** Due jobs among which the least tried is looked for: all of them may be a million. */
+const CANDIDATES = 100
+
 /** The statements of jobs.ts, prepared once. */
 export function prepareJobStatements({ client, orm }: Connection) {
   const value = sql.placeholder
@@ -33,8 +36,22 @@ export function prepareJobStatements({ client, orm }: Connection) {
   const attemptOf = and(eq(attempts.id, value('id')), eq(attempts.attempt, value('attempt')))
   const transactionOf = eq(transactions.id, value('id'))
 
+  const longestDue = orm
+    .select({ id: jobs.id, tries: jobs.tries, runAt: jobs.runAt })
+    .from(jobs)
+    .where(due)
+    .orderBy(asc(jobs.runAt))
+    .limit(CANDIDATES)
+    .as('longest_due')
+  const least = orm
+    .select({ id: longestDue.id })
+    .from(longestDue)
+    .orderBy(asc(longestDue.tries), asc(longestDue.runAt))
+    .limit(1)
+
   const queries = {
     due: withTransaction().where(due).orderBy(asc(jobs.runAt)).limit(value('limit')),
+    leastTried: withTransaction().where(inArray(jobs.id, least)),
     claimed: withTransaction().where(isNotNull(jobs.claim)),
     earliest: orm.select({ runAt }).from(jobs).where(unclaimed).orderBy(asc(jobs.runAt)).limit(1),
 
@@ -74,6 +91,7 @@ export function prepareJobStatements({ client, orm }: Connection) {
       .set({
         finishedAt: sql`${value('finishedAt')}`,
         outcome: sql`${value('outcome')}`,
+        httpStatus: sql`${value('httpStatus')}`,
         detail: sql`${value('detail')}`,
       })
       .where(attemptOf),
@@ -95,9 +113,10 @@ export function prepareJobStatements({ client, orm }: Connection) {
       .set({ status: sql`${value('status')}`, error: sql`${value('error')}` })
       .where(transactionOf),
   }
-  const { due: dueQuery, claimed, earliest, ...writes } = queries
+  const { due: dueQuery, leastTried, claimed, earliest, ...writes } = queries
   return {
     due: prepareStatement<JobRow>(client, dueQuery),
+    leastTried: prepareStatement<JobRow>(client, leastTried),
     claimed: prepareStatement<JobRow>(client, claimed),
     earliest: prepareStatement<{ runAt: number }>(client, earliest),
     ...prepareAll(writes),

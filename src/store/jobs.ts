@@ -25,11 +25,11 @@ export type Job = {
 /** What becomes of a job. `runAt` is steady time in ms. */
 export type Settlement = { kind: 'snooze'; runAt: number } | Ending
 
-/** A settlement that ends the attempt. */
+/** A settlement that ends the attempt. `httpStatus`: that of the answer, where there was one. */
 type Ending =
-  | { kind: 'done' }
-  | { kind: 'retry'; runAt: number; detail: string }
-  | { kind: 'fail'; detail: string }
+  | { kind: 'done'; httpStatus?: number | undefined }
+  | { kind: 'retry'; runAt: number; httpStatus?: number | undefined; detail: string }
+  | { kind: 'fail'; httpStatus?: number | undefined; detail: string }
 
 /** `superseded`: the job is no longer held under this claim, and nothing was changed. */
 export type Settled = 'settled' | 'superseded'
@@ -41,6 +41,8 @@ export type Jobs = {
    * before anybody acts on it. Nobody else is given these jobs until they are settled.
    */
   take(now: Instant, limit: number, claim: number): Job[]
+  /** Takes one job: of those that have been due longest, the one that was tried least. */
+  takeLeastTried(now: Instant, claim: number): Job[]
   /** Ends the attempt of a job, or puts it off, if the job is still held under its claim. */
   settle(job: Job, settlement: Settlement, now: Instant): Settled
   /** When the earliest unclaimed job is due (steady time in ms); undefined: there is none. */
@@ -75,7 +77,8 @@ export function createJobs(connection: Connection, counts: Counts): Jobs {
   function end(job: Job, ending: Ending, outcome: AttemptOutcome, now: Instant): Settled {
     const { id, attempt, claim } = job
     const endAttempt = (detail: string | null) => {
-      statements.endAttempt.run({ id, attempt, finishedAt: now.wall, outcome, detail })
+      const { httpStatus = null } = ending
+      statements.endAttempt.run({ id, attempt, finishedAt: now.wall, outcome, httpStatus, detail })
     }
     switch (ending.kind) {
       case 'done':
@@ -104,14 +107,22 @@ export function createJobs(connection: Connection, counts: Counts): Jobs {
     }
   }
 
+  function takeRow(row: JobRow, now: Instant, claim: number): Job {
+    const job = fromJobRow(row, claim)
+    if (row.attemptStartedAt === null) return begin(job, now)
+    statements.claimJob.run({ id: job.id, claim, now: now.steady })
+    return job
+  }
+
   return {
     take(now, limit, claim) {
-      return statements.due.all({ now: now.steady, limit }).map((row) => {
-        const job = fromJobRow(row, claim)
-        if (row.attemptStartedAt === null) return begin(job, now)
-        statements.claimJob.run({ id: job.id, claim, now: now.steady })
-        return job
-      })
+      const rows = statements.due.all({ now: now.steady, limit })
+      return rows.map((row) => takeRow(row, now, claim))
+    },
+
+    takeLeastTried(now, claim) {
+      const rows = statements.leastTried.all({ now: now.steady })
+      return rows.map((row) => takeRow(row, now, claim))
     },
 
     settle(job, settlement, now) {

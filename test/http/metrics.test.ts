@@ -41,7 +41,7 @@ test('the metrics are the text format of Prometheus, and are not to be kept', as
   expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')
   expect(response.headers.get('cache-control')).toBe('no-store')
   expect(response.headers.get('x-request-id')).not.toBeNull()
-  expect(parseExposition(await response.text()).size).toBe(12)
+  expect(parseExposition(await response.text()).size).toBe(13)
 })
 
 test('a service that did nothing yet shows each result with 0, and itself', async () => {

@@ -47,6 +47,8 @@ describe('a call', () => {
     const { queue, database, counts, dataDir, clock, metrics } = parts
     const processor = scriptedCalls()
     const scheduler = new Scheduler({
+      triesMax: 8,
+      concurrency: 64,
       jobs: createJobs(database, counts),
       waits: createWaits(database, counts),
       metrics,
@@ -212,31 +214,60 @@ describe('the calls under way', () => {
     call.end()
   })
 
-  test('are told of the stop and waited for, and their outcomes still count', async () => {
+  test('may end by themselves at a stop for 5 s, and only then are told to give up', async () => {
     const processor = scriptedCalls()
     await using run = testScheduler(processor)
     await run.scheduler.start()
-    await run.accept('finishes', 'HANG')
-    const finishes = await processor.hanging()
+    await run.accept('ends', 'HANG')
+    const ends = await processor.hanging()
+    await run.accept('succeeds when told', 'HANG')
+    const succeeds = await processor.hanging()
+    succeeds.signal.addEventListener('abort', () => succeeds.end())
     await run.accept('gives up', 'HANG')
     const givesUp = await processor.hanging()
-    givesUp.signal.addEventListener('abort', () => givesUp.break(new Error('stopped')))
-    expect(finishes.signal.aborted).toBe(false)
+    givesUp.signal.addEventListener('abort', () => givesUp.break(givesUp.signal.reason))
 
-    let ended = false
-    const stopped = run.scheduler.stop().then(() => {
-      ended = true
-    })
-    expect(finishes.signal.aborted).toBe(true)
+    const waiting = run.clock.nextTimer()
+    const stopped = run.scheduler.stop()
     expect(run.scheduler.alive).toBe(false)
+    await waiting
     await run.accept('too late', 'OK')
+    ends.end()
     await run.recorded()
-    expect(ended).toBe(false)
-    finishes.end()
+    expect(await run.state('ends')).toBe('PROCESSED 1')
+    run.clock.pass(4_999)
+    expect(givesUp.signal.aborted).toBe(false)
+    run.clock.pass(1)
     await stopped
-    expect(await run.state('finishes')).toBe('PROCESSED 1')
-    expect(await run.state('gives up')).toBe('PENDING 1')
+    expect(await run.state('succeeds when told')).toBe('PROCESSED 1')
     expect(await run.state('too late')).toBe('PENDING 0')
+    // Not an error of the target's: claimed, so that the next process finds it interrupted.
+    expect(await run.state('gives up')).toBe('PROCESSING 1')
+    const { dataDir } = run.store
+    await run.store.close()
+
+    await using next = testScheduler(scriptedCalls(), { dataDir })
+    await next.scheduler.start()
+    const outcomes = next.store.rows('attempts').map(({ outcome }) => outcome)
+    expect(outcomes.filter((outcome) => outcome === 'interrupted')).toHaveLength(1)
+  })
+
+  test('that hear nothing of a stop are left behind a second later', async () => {
+    const processor = scriptedCalls()
+    await using run = testScheduler(processor)
+    await run.scheduler.start()
+    await run.accept('deaf', 'HANG')
+    const deaf = await processor.hanging()
+    const waiting = run.clock.nextTimer()
+    const stopped = run.scheduler.stop()
+    await waiting
+    const waitingAgain = run.clock.nextTimer()
+    run.clock.pass(5_000)
+    await waitingAgain
+    expect(deaf.signal.aborted).toBe(true)
+    run.clock.pass(1_000)
+    await stopped
+    expect(await run.state('deaf')).toBe('PROCESSING 1')
   })
 
   test('that a process leaves behind are interrupted for the next, up to their last try', async () => {

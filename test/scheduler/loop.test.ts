@@ -1,6 +1,12 @@
 import { describe, expect, spyOn, test } from 'bun:test'
 import { simulatedProcessor } from '../../src/processors/simulated.ts'
-import { REST_MS, scriptedCalls, type TestScheduler, testScheduler } from '../support/scheduler.ts'
+import {
+  REST_MS,
+  type ScriptedCalls,
+  scriptedCalls,
+  type TestScheduler,
+  testScheduler,
+} from '../support/scheduler.ts'
 import { firstValue } from '../support/store.ts'
 
 const YEAR_MS = 365 * 24 * 3_600_000
@@ -10,6 +16,18 @@ function limitPages({ store }: TestScheduler, how: 'full' | 'room'): void {
   const { client } = store.database
   const pages = how === 'full' ? firstValue(client, 'PRAGMA page_count') : 1_000_000
   client.run(`PRAGMA max_page_count = ${pages}`)
+}
+
+/** A call ends while the storage has no room for its outcome; resolves when that was refused. */
+async function outcomeWithoutRoom(run: TestScheduler, processor: ScriptedCalls): Promise<void> {
+  await run.accept('a', 'HANG')
+  const call = await processor.hanging()
+  // The rows behind it fill its page, which its error then doesn't fit into.
+  await run.store.acceptAll(...Array.from({ length: 100 }, (_, i) => `${i}`))
+  limitPages(run, 'full')
+  const refused = run.clock.nextTimer()
+  call.end({ kind: 'fail', detail: '\u20ac'.repeat(500) })
+  await refused
 }
 
 describe('the loop', () => {
@@ -271,14 +289,9 @@ describe('a storage that refuses', () => {
 
   test('is asked again for the outcome of a call, and the call is not made again', async () => {
     const processor = scriptedCalls()
-    await using run = testScheduler(processor)
+    await using run = testScheduler(processor, { concurrency: 1 })
     await run.scheduler.start()
-    await run.accept('a', 'HANG')
-    const call = await processor.hanging()
-    limitPages(run, 'full')
-    const refused = run.clock.nextTimer()
-    call.end({ kind: 'fail', detail: 'x'.repeat(100_000) })
-    await refused
+    await outcomeWithoutRoom(run, processor)
     expect(await run.state('a')).toBe('PROCESSING 1')
     expect(run.scheduler.alive).toBe(true)
 
@@ -286,23 +299,23 @@ describe('a storage that refuses', () => {
     run.clock.pass(1000)
     await run.recorded()
     expect(await run.state('a')).toBe('FAILED 1')
-    expect(processor.works).toHaveLength(1)
+    expect(processor.works.map(({ attempt }) => attempt)).not.toContain(2)
   })
 
-  test('is asked once more by a stop, and then the outcome is left to the next process', async () => {
+  test('is asked by a stop until it can wait no longer; the outcome is left to the next process', async () => {
     const processor = scriptedCalls()
-    await using run = testScheduler(processor)
+    await using run = testScheduler(processor, { concurrency: 1 })
     await run.scheduler.start()
-    await run.accept('a', 'HANG')
-    const call = await processor.hanging()
-    limitPages(run, 'full')
-    const refused = run.clock.nextTimer()
-    call.end({ kind: 'fail', detail: 'x'.repeat(100_000) })
-    await refused
+    await outcomeWithoutRoom(run, processor)
+    const waiting = run.clock.nextTimer()
     const stopped = run.scheduler.stop()
-    run.clock.pass(1000)
+    await waiting
+    const waitingAgain = run.clock.nextTimer()
+    run.clock.pass(5_000)
+    await waitingAgain
+    run.clock.pass(1_000)
     await stopped
-    expect(run.store.rows('jobs')).toMatchObject([{ claim: 1 }])
+    expect(run.store.rows('jobs').filter(({ claim }) => claim !== null)).toHaveLength(1)
     expect(await run.state('a')).toBe('PROCESSING 1')
   })
 

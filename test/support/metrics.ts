@@ -7,11 +7,14 @@ export type RecordingMetrics = Metrics & {
   latenessMs: number[]
   /** Attempts that have ended, by how; none where there was none. */
   ended: Partial<Record<AttemptOutcome, number>>
+  /** Each change of whether the target is failing. */
+  failings: boolean[]
 }
 
 export function recordingMetrics(): RecordingMetrics {
   const commits: RecordingMetrics['commits'] = []
   const latenessMs: number[] = []
+  const failings: boolean[] = []
   const ended: RecordingMetrics['ended'] = {}
   return {
     commits,
@@ -24,6 +27,8 @@ export function recordingMetrics(): RecordingMetrics {
     late: (ms) => void latenessMs.push(ms),
     commit: (works, durationMs) => void commits.push({ works, durationMs }),
     stall() {},
+    targetFailing: (failing) => void failings.push(failing),
+    failings,
   }
 }
 

@@ -169,11 +169,16 @@ export function testScheduler(
       return `${found?.status} ${found?.attempts}`
     },
     async [Symbol.asyncDispose]() {
-      const stopped = scheduler.stop()
+      let stopped = false
+      void scheduler.stop().then(() => {
+        stopped = true
+      })
       processor.abandon?.()
-      // Past the wait for a storage that refuses.
-      clock.pass(1000)
-      await stopped
+      // Past the wait for calls, and for a storage that refuses.
+      while (!stopped) {
+        await new Promise(setImmediate)
+        clock.pass(10_000)
+      }
       await store[Symbol.asyncDispose]()
     },
   }

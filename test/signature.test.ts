@@ -1,15 +1,15 @@
 import { describe, expect, test } from 'bun:test'
 import { Webhook } from 'standardwebhooks'
-import { parseSecret } from '../../src/http/signature.ts'
-import { START } from '../support/clock.ts'
-import { checkCase } from '../support/contract-cases.ts'
-import { testService, transactionBody } from '../support/service.ts'
+import { parseSecret } from '../src/signature.ts'
+import { START } from './support/clock.ts'
+import { checkCase } from './support/contract-cases.ts'
+import { testService, transactionBody } from './support/service.ts'
 import {
   SIGNATURE_FLAGS,
   SIGNATURE_SECRETS,
   signatureCases,
   signedHeaders,
-} from '../support/signature-cases.ts'
+} from './support/signature-cases.ts'
 
 describe('the contract of signatures, case by case', () => {
   test.each(signatureCases(START).map((it) => [it.name, it] as const))('%s', async (_name, it) => {

@@ -20,6 +20,17 @@ export function parseSecret(text: string): Uint8Array | undefined {
   return key.length >= SECRET_BYTES_MIN && key.length <= SECRET_BYTES_MAX ? key : undefined
 }
 
+/** The `v1` signature of a body under an id and a timestamp in unix seconds. */
+export function signatureOf(
+  key: Uint8Array,
+  id: string,
+  timestamp: string,
+  body: Uint8Array,
+): string {
+  const hmac = createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body)
+  return `v1,${hmac.digest('base64')}`
+}
+
 /**
  * Says why a webhook doesn't count as signed, or undefined where it does.
  *
@@ -52,8 +63,7 @@ export function signatureFault(
 
   const candidates = signatures.split(' ')
   for (const key of keys) {
-    const hmac = createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body)
-    const expected = Buffer.from(`v1,${hmac.digest('base64')}`)
+    const expected = Buffer.from(signatureOf(key, id, timestamp, body))
     if (candidates.some((candidate) => equal(Buffer.from(candidate), expected))) return undefined
   }
   return `No signature in ${signatureName} matches.`

@@ -1,0 +1,150 @@
+import type { Clock } from '../clock.ts'
+import type { CallProcessor, Outcome, Work } from '../scheduler/outcome.ts'
+import { signatureOf } from '../signature.ts'
+import type { StoredTransaction } from '../transaction.ts'
+import { targetJson } from '../transaction-json.ts'
+import { VERSION } from '../version.ts'
+import { retryAfterMs } from './retry-after.ts'
+
+export type TargetOptions = {
+  /** Where each transaction is posted. */
+  url: string
+  /** Signs what is posted; undefined: nothing is signed. */
+  secret: Uint8Array | undefined
+  /** How long a call may take, from its beginning to the end of the answer. */
+  timeoutMs: number
+  clock: Clock
+}
+
+/** What is read of an answer; the status line has already judged it. */
+const ANSWER_BYTES_MAX = 64 * 1024
+
+/** As much of an answer as a person needs who wants to know why it was refused. In characters. */
+const EXCERPT_LENGTH_MAX = 200
+
+/** Statuses besides 5xx that another attempt may change. */
+const PASSING = [408, 425, 429]
+
+/** What would break a line, or let it read as another. */
+const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}\s]+/gu
+
+/**
+ * Posts each transaction to a URL: the external call, for real. The key is the same on each attempt
+ * and so is the body, so that the target can tell a repetition from a new transaction.
+ */
+export function targetProcessor(options: TargetOptions): CallProcessor {
+  return { kind: 'call', process: (work) => post(work, options) }
+}
+
+async function post(
+  work: Work,
+  { url, secret, timeoutMs, clock }: TargetOptions,
+): Promise<Outcome> {
+  const body = JSON.stringify(targetJson(work.transaction))
+  const deadline = new AbortController()
+  const cancel = clock.after(timeoutMs, () => deadline.abort())
+  try {
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: headersOf(work.transaction, body, secret, clock.now().wall),
+      body,
+      redirect: 'manual',
+      // Compressed, 64 KiB could be any number of bytes.
+      decompress: false,
+      // Bun's own limit of five minutes; the deadline is ours.
+      timeout: false,
+      signal: AbortSignal.any([deadline.signal, work.signal]),
+    })
+    return outcomeOf(response, await excerptOf(response), clock.now().wall)
+  } catch (error) {
+    if (work.signal.aborted) throw error
+    const { code } = error as { code?: string }
+    if (code === 'UnrequestedUpgrade') return refused(101, '')
+    const detail = deadline.signal.aborted
+      ? `The target did not answer within ${timeoutMs} ms.`
+      : `There was no answer from the target: ${code ?? 'the connection failed'}.`
+    return { kind: 'retry', detail }
+  } finally {
+    cancel()
+  }
+}
+
+/** @param now wall time in ms */
+function headersOf(
+  transaction: StoredTransaction,
+  body: string,
+  secret: Uint8Array | undefined,
+  now: number,
+): Record<string, string> {
+  const key = headerKey(transaction.transactionId)
+  const headers = {
+    'content-type': 'application/json',
+    'accept-encoding': 'identity',
+    'user-agent': `txhook/${VERSION}`,
+    'idempotency-key': key,
+    'webhook-id': key,
+  }
+  if (secret === undefined) return headers
+  const timestamp = String(Math.floor(now / 1000))
+  return {
+    ...headers,
+    'webhook-timestamp': timestamp,
+    'webhook-signature': signatureOf(secret, key, timestamp, Buffer.from(body)),
+  }
+}
+
+/**
+ * An id as a header can carry it: each byte of its UTF-8 but `A-Z a-z 0-9 _ - ~` percent-encoded. A
+ * dot too, which in what is signed ends the id.
+ */
+export function headerKey(transactionId: string): string {
+  return encodeURIComponent(transactionId).replace(
+    /[.!'()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  )
+}
+
+/** What the status line says: see the contract's table. */
+function outcomeOf({ status, headers }: Response, excerpt: string, now: number): Outcome {
+  if (status >= 200 && status <= 299) return { kind: 'done', httpStatus: status }
+  if (!PASSING.includes(status) && (status < 500 || status > 599)) return refused(status, excerpt)
+  return {
+    kind: 'retry',
+    httpStatus: status,
+    detail: answered(status, excerpt),
+    retryAfterMs: retryAfterMs(headers.get('retry-after'), now),
+  }
+}
+
+function refused(status: number, excerpt: string): Outcome {
+  return { kind: 'fail', httpStatus: status, detail: answered(status, excerpt) }
+}
+
+function answered(status: number, excerpt: string): string {
+  return `The target answered ${status}${excerpt === '' ? '.' : `: ${excerpt}`}`
+}
+
+/**
+ * Reads an answer to its end, so that its connection can serve again; one that is too long, breaks
+ * off or doesn't end in time is closed. Returns its beginning in one line.
+ */
+async function excerptOf({ body }: Response): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  const reader = body?.getReader()
+  try {
+    while (reader && bytes <= ANSWER_BYTES_MAX) {
+      const { done, value } = await reader.read()
+      if (done) break
+      chunks.push(value)
+      bytes += value.byteLength
+    }
+    if (bytes > ANSWER_BYTES_MAX) await reader?.cancel()
+  } catch {
+    // The status line has said what counts.
+  }
+  const start = Buffer.concat(chunks)
+    .subarray(0, EXCERPT_LENGTH_MAX * 4)
+    .toString()
+  return start.replace(UNPRINTABLE, ' ').trim().slice(0, EXCERPT_LENGTH_MAX).toWellFormed()
+}

@@ -1,0 +1,153 @@
+import type { Clock } from '../clock.ts'
+import type { Log } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
+import type { Job, Jobs } from '../store/jobs.ts'
+import { Circuit, type CircuitChange, type Pass } from './circuit.ts'
+import type { CallProcessor, Outcome } from './outcome.ts'
+import { checkedOutcome, settlementOf } from './settlement.ts'
+
+export type CallsDeps = {
+  jobs: Jobs
+  /** Runs a work in the next transaction; resolves when that is on the disk. */
+  commit<T>(work: () => T): Promise<T>
+  clock: Clock
+  log: Log
+  metrics: Pick<Metrics, 'attempts' | 'late' | 'targetFailing'>
+  /** From 0 to 1, less than 1: the jitter of retries. */
+  random(): number
+  /** Attempts that a transaction gets before it is FAILED. */
+  triesMax: number
+  /** Calls under way at once. */
+  concurrency: number
+  /** Called when a call has ended: there is room for another one. */
+  onEnd(): void
+  /** Judges why the storage refused; returns in how many ms to try again, undefined: never. */
+  refused(error: unknown): number | undefined
+}
+
+/** Jobs that one commit takes: the share of the event loop that webhooks wait for. */
+const TAKE_MAX = 100
+
+/** At a stop, calls may take this long to end by themselves, and this long when asked to give up. */
+const GRACE_MS = 5_000
+const ABORTED_MS = 1_000
+
+/** The calls under way: each has its attempt on the disk before, and its outcome after. */
+export class Calls {
+  readonly #deps: CallsDeps
+  readonly #abort = new AbortController()
+  readonly #circuit: Circuit
+  readonly #underWay = new Set<Promise<void>>()
+  #claims = 0
+
+  constructor(deps: CallsDeps) {
+    this.#deps = deps
+    const { concurrency } = deps
+    this.#circuit = new Circuit({ concurrency, onChange: (change) => this.#tell(change) })
+  }
+
+  /** Since when (steady time in ms) the target has been failing; undefined: it hasn't. */
+  get failingSince(): number | undefined {
+    return this.#circuit.openSince
+  }
+
+  /** How many calls may begin now. */
+  get room(): number {
+    const { clock, concurrency } = this.#deps
+    const free = concurrency - this.#underWay.size
+    return Math.max(Math.min(free, this.#circuit.room(clock.now().steady)), 0)
+  }
+
+  /** In how many ms there is room, where there is none; undefined: when a call has ended. */
+  get roomInMs(): number | undefined {
+    return this.#circuit.probeInMs(this.#deps.clock.now().steady)
+  }
+
+  /** Takes as many due jobs as there is room for and, when their attempts are on the disk, calls. */
+  async begin(processor: CallProcessor): Promise<void> {
+    const { jobs, commit, clock, metrics } = this.#deps
+    const claim = ++this.#claims
+    const limit = Math.min(this.room, TAKE_MAX)
+    const probing = this.failingSince !== undefined
+    const take = () =>
+      probing ? jobs.takeLeastTried(clock.now(), claim) : jobs.take(clock.now(), limit, claim)
+    for (const job of await commit(take)) {
+      metrics.late(clock.now().steady - job.runAt)
+      const call = this.#call(job, processor, this.#circuit.begin()).finally(() => {
+        this.#underWay.delete(call)
+        this.#deps.onEnd()
+      })
+      this.#underWay.add(call)
+    }
+  }
+
+  /**
+   * Waits for the calls under way, and no longer than is bearable: what doesn't end stays claimed,
+   * for the next process to find interrupted.
+   */
+  async stop(): Promise<void> {
+    await this.#ended(GRACE_MS)
+    this.#abort.abort(new Error('txhook stops'))
+    await this.#ended(ABORTED_MS)
+  }
+
+  async #ended(msMax: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const cancel = this.#deps.clock.after(msMax, resolve)
+    await Promise.race([Promise.all(this.#underWay), promise])
+    cancel()
+  }
+
+  async #call(job: Job, processor: CallProcessor, pass: Pass): Promise<void> {
+    const { clock } = this.#deps
+    const { transaction, attempt, startedAt } = job
+    const { signal } = this.#abort
+    const work = { transaction, attempt, startedAt, now: clock.now().steady, signal }
+    const outcome = await Promise.try(() => processor.process(work))
+      .then(checkedOutcome)
+      .catch(thrown)
+    const failed = outcome.kind === 'retry'
+    if (failed && signal.aborted) return
+    const now = clock.now().steady
+    if (failed) this.#circuit.failed(pass, now, outcome.detail)
+    else this.#circuit.succeeded(pass, now)
+    await this.#settle(job, outcome)
+  }
+
+  /** Records an outcome; as long as the storage has no room for it, it is tried again. */
+  async #settle(job: Job, outcome: Outcome): Promise<void> {
+    const { jobs, commit, clock, log, metrics, random, triesMax, refused } = this.#deps
+    for (;;) {
+      try {
+        const now = clock.now().steady
+        const situation = { tries: job.tries, triesMax, now, random: random() }
+        const settlement = settlementOf(outcome, situation)
+        const settled = await commit(() => jobs.settle(job, settlement, clock.now()))
+        if (settled === 'superseded') log.warn('a late outcome changed nothing', { outcome })
+        else if (settlement.kind !== 'snooze') metrics.attempts(settlement.kind, 1)
+        return
+      } catch (error) {
+        const wait = this.#abort.signal.aborted ? undefined : refused(error)
+        if (wait === undefined) return
+        const { promise, resolve } = Promise.withResolvers<void>()
+        clock.after(wait, resolve)
+        await promise
+      }
+    }
+  }
+
+  #tell(change: CircuitChange): void {
+    const { log, metrics } = this.#deps
+    metrics.targetFailing(change.to === 'open')
+    if (change.to === 'open') {
+      const { failures, detail } = change
+      log.warn('the target is failing: one call at a time probes it', { failures, detail })
+    } else {
+      log.info('the target answers again', { failed_for_ms: change.openMs })
+    }
+  }
+}
+
+function thrown(error: unknown): Outcome {
+  return { kind: 'retry', detail: error instanceof Error ? error.message : String(error) }
+}
