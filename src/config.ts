@@ -155,20 +155,26 @@ export const SETTINGS: { readonly [Key in keyof Config]: Setting<Config[Key]> } 
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
+export type SettingName = keyof Config
+export const ALL_SETTINGS = Object.keys(SETTINGS) as SettingName[]
+
 /**
  * Reads the configuration: a flag wins over its variable, the variable over the default, and an
  * empty variable counts as unset.
  *
  * @param flags by flag; `true` where a flag came without a value
+ * @param names the settings that are wanted
  * @returns the configuration, or every fault found
  */
-export function readConfig(
+export function readConfig<Name extends SettingName = SettingName>(
   flags: Readonly<Record<string, string | true>>,
   environment: Environment,
-): Config | string[] {
+  names: readonly Name[] = ALL_SETTINGS as Name[],
+): Pick<Config, Name> | string[] {
   const faults = unknownVariables(environment)
   const values: Record<string, unknown> = {}
-  for (const [key, setting] of Object.entries<Setting<unknown>>(SETTINGS)) {
+  for (const key of names) {
+    const setting: Setting<unknown> = SETTINGS[key]
     try {
       const { source, text } = sourceOf(setting, flags, environment)
       values[key] = text === undefined ? setting.none : parseFrom(source, text, setting)
@@ -177,7 +183,7 @@ export function readConfig(
       faults.push(error.message)
     }
   }
-  return faults.length > 0 ? faults : Object.freeze(values as Config)
+  return faults.length > 0 ? faults : Object.freeze(values as Pick<Config, Name>)
 }
 
 function sourceOf(

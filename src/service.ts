@@ -87,7 +87,7 @@ export function openService(config: Config, deps: ServiceDeps): Service {
     version: VERSION,
     health,
     alive: () => !scheduler.broken,
-    onAccepted: () => scheduler.wake(),
+    onJobs: () => scheduler.wake(),
   })
   let server: Bun.Server<undefined> | undefined
   let stopped: Promise<void> | undefined

@@ -73,8 +73,8 @@ export type FieldFaultCode =
 /** A field in which a second delivery differs from the stored one; values as JSON shows them. */
 export type Difference = { field: Field; stored: string | number; received: string | number }
 
-const TRANSACTION_ID_LENGTH_MAX = 255
-const ACCOUNT_LENGTH_MAX = 128
+export const TRANSACTION_ID_LENGTH_MAX = 255
+export const ACCOUNT_LENGTH_MAX = 128
 
 /** Ordinary identifiers: printable ASCII without spaces needs no look at Unicode properties. */
 const PLAIN = /^[!-~]+$/

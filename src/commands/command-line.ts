@@ -1,10 +1,12 @@
 import { Command, CommanderError } from 'commander'
-import { type Config, type Environment, readConfig, SETTINGS } from '../config.ts'
+import { ALL_SETTINGS, type Environment } from '../config.ts'
 import { EXIT } from '../exit.ts'
 import { createLog } from '../log.ts'
 import { VERSION } from '../version.ts'
 import { healthcheck } from './healthcheck.ts'
+import { addOperations } from './operations.ts'
 import { serve } from './serve.ts'
+import { ADDRESS, configOf, withSettings } from './settings.ts'
 
 /** What the command line needs of the process that it runs in. */
 export type CommandLineDeps = {
@@ -32,10 +34,10 @@ export async function runCommandLine(
     .exitOverride()
     .configureOutput({ writeOut: print, writeErr: complain })
 
-  withSettings(program.command('serve', { isDefault: true }))
+  withSettings(program.command('serve', { isDefault: true }), ALL_SETTINGS)
     .description('start the server (the default)')
     .action(async (_options, command: Command) => {
-      const config = configOf(command, deps)
+      const config = configOf(command, ALL_SETTINGS, deps)
       if (config === undefined) {
         exitCode = EXIT.usage
         return
@@ -44,12 +46,16 @@ export async function runCommandLine(
       exitCode = await serve(config, { ...deps, log })
     })
 
-  withSettings(program.command('healthcheck'))
-    .description('ask the server with this configuration whether it is ready; exit 0 or 1')
+  withSettings(program.command('healthcheck'), ADDRESS)
+    .description('ask the server whether it is ready; exit 0 or 1')
     .action(async (_options, command: Command) => {
-      const config = configOf(command, deps)
+      const config = configOf(command, ADDRESS, deps)
       exitCode = config === undefined ? EXIT.usage : await healthcheck(config, complain)
     })
+
+  addOperations(program, deps, (code) => {
+    exitCode = code
+  })
 
   program
     .command('version')
@@ -63,44 +69,4 @@ export async function runCommandLine(
     return error.exitCode === 0 ? EXIT.done : EXIT.usage
   }
   return exitCode
-}
-
-/**
- * The flags of the configuration. Commander would stop at the first fault; told to let everything
- * pass, it leaves it to `configOf` to name all of them.
- */
-function withSettings(command: Command): Command {
-  for (const { flag, help, variable, default: fallback } of Object.values(SETTINGS)) {
-    const otherwise = fallback === undefined ? 'none' : fallback
-    command.option(`${flag} [value]`, `${help} (${variable}; default: ${otherwise})`)
-  }
-  return command.allowUnknownOption().allowExcessArguments()
-}
-
-function configOf(
-  command: Command,
-  { environment, complain }: CommandLineDeps,
-): Config | undefined {
-  const flags: Record<string, string | true> = {}
-  for (const option of command.options) {
-    const value = command.getOptionValue(option.attributeName())
-    if (option.long && value !== undefined) flags[option.long] = value
-  }
-  const config = readConfig(flags, environment)
-  const faults = [...strangers(command.args), ...(Array.isArray(config) ? config : [])]
-  if (faults.length === 0) return config as Config
-  complain(`txhook: can't start:\n${faults.map((fault) => `  ${fault}\n`).join('')}`)
-  return undefined
-}
-
-const TOO_MANY = 'there is a word too many; a value with spaces needs quotes'
-
-/** What the command line has that txhook doesn't know; a word after a strange flag is its value. */
-function strangers(words: readonly string[]): string[] {
-  return words.flatMap((word, i) => {
-    if (word.startsWith('-')) return [`${word.split('=')[0]} is not a flag of txhook`]
-    if (words[i - 1]?.startsWith('-')) return []
-    // Only what looks like a verb is shown: anything else could be a secret.
-    return [/^[a-z-]{1,20}$/.test(word) ? `"${word}" is not a verb of txhook` : TOO_MANY]
-  })
 }

@@ -1,17 +1,21 @@
 import { Elysia } from 'elysia'
 import type { Log } from '../log.ts'
 import { StorageUnavailable } from '../store/commits.ts'
+import { type ConflictsDeps, conflicts } from './conflicts.ts'
 import { docs } from './docs.ts'
 import { type HealthDeps, health } from './health.ts'
 import { type MetricsDeps, metrics } from './metrics.ts'
-import { components } from './openapi.ts'
 import { newRequestId, Problem, problemResponse, REQUEST_ID, RETRY_AFTER } from './problem.ts'
+import { type RetriesDeps, retries } from './retries.ts'
+import { components } from './schemas.ts'
 import { type TransactionsDeps, transactions } from './transactions.ts'
 import { type WebhooksDeps, webhooks } from './webhooks.ts'
 
 export type AppDeps = HealthDeps &
   MetricsDeps &
   TransactionsDeps &
+  RetriesDeps &
+  ConflictsDeps &
   WebhooksDeps & { log: Log; version: string }
 
 /** A storage that refuses refuses thousands a second: one entry in so many ms tells of it. */
@@ -36,6 +40,8 @@ export function createApp(deps: AppDeps): App {
     .use(health(deps))
     .use(webhooks(deps))
     .use(transactions(deps))
+    .use(retries(deps))
+    .use(conflicts(deps))
     .use(metrics(deps))
     .use(docs(documentation))
 

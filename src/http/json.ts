@@ -27,7 +27,7 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
  * @param verbatim the root member whose number is wanted as written. It alone may be beyond the
  *   doubles, as its literal can be judged. Its name must be one that JSON can write unescaped.
  */
-export function parseStrictJson(bytes: Uint8Array, verbatim: string): StrictJson | JsonFault {
+export function parseStrictJson(bytes: Uint8Array, verbatim?: string): StrictJson | JsonFault {
   let text: string
   try {
     text = UTF8.decode(bytes)
@@ -54,13 +54,16 @@ export function parseStrictJson(bytes: Uint8Array, verbatim: string): StrictJson
   if (findings.fault !== undefined) return fault(findings.fault)
   if (findings.members !== members) return fault(firstFaultIn(text))
 
-  const wanted = verbatimAt === -1 ? undefined : (value as Record<string, unknown>)[verbatim]
+  const wanted =
+    verbatim === undefined || verbatimAt === -1
+      ? undefined
+      : (value as Record<string, unknown>)[verbatim]
   const literal = typeof wanted === 'number' ? literalAt(text, verbatimAt) : undefined
   return { ok: true, value, literal }
 }
 
 /** What to know before JSON.parse. It is right up to the first syntax error, where that stops. */
-function outlineOf(text: string, escapes: boolean, verbatim: string) {
+function outlineOf(text: string, escapes: boolean, verbatim: string | undefined) {
   let members = 0 // of all objects together, duplicates included
   let verbatimAt = -1 // where the value of the root member asked for begins
   let depth = 0
@@ -74,7 +77,12 @@ function outlineOf(text: string, escapes: boolean, verbatim: string) {
         break
       case ':':
         members++
-        if (depth === 1 && isKey(verbatim, text, keyStart, keyEnd, escapes)) verbatimAt = i + 1
+        if (
+          depth === 1 &&
+          verbatim !== undefined &&
+          isKey(verbatim, text, keyStart, keyEnd, escapes)
+        )
+          verbatimAt = i + 1
         break
       case '{':
       case '[':

@@ -17,8 +17,8 @@ export type WebhooksDeps = {
   clock: Clock
   config: Pick<Config, 'maxBodyBytes' | 'webhookSecrets'>
   metrics: Pick<Metrics, 'webhook'>
-  /** Called when there is a new job. */
-  onAccepted(): void
+  /** Called when there are new jobs. */
+  onJobs(): void
 }
 
 /** Where senders post their transactions. */
@@ -56,13 +56,13 @@ export function webhooks(deps: WebhooksDeps) {
 }
 
 async function take(request: Request, deps: WebhooksDeps): Promise<Response> {
-  const { store, clock, metrics, onAccepted } = deps
+  const { store, clock, metrics, onJobs } = deps
   const beganAt = clock.monotonic()
   let result: WebhookResult = 'unavailable'
   try {
     const received = await readTransaction(request, deps)
     const acceptance = await store.accept(received)
-    if (acceptance.kind === 'accepted') onAccepted()
+    if (acceptance.kind === 'accepted') onJobs()
     const response = answer(acceptance, received)
     result = acceptance.kind === 'replayed' ? 'replayed' : 'accepted'
     return response

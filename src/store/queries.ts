@@ -2,7 +2,7 @@ import { asc, eq, sql } from 'drizzle-orm'
 import type { Readings } from '../metrics.ts'
 import type { JsonObject, StoredTransaction } from '../transaction.ts'
 import type { Connection } from './database.ts'
-import { jobs, transactions } from './schema.ts'
+import { attempts, jobs, transactions } from './schema.ts'
 import { pragma } from './sqlite.ts'
 import { columnsOf, prepareStatement } from './statement.ts'
 
@@ -26,6 +26,28 @@ export function prepareFind({ client, orm }: Connection) {
   return (transactionId: string): StoredTransaction | undefined => {
     const row = statement.get({ transactionId })
     return row && fromRow(row)
+  }
+}
+
+/** An attempt, as it is stored. Times are wall time in ms. */
+export type Attempt = Omit<typeof attempts.$inferSelect, 'id'>
+
+/** The attempts of a transaction, first to last; undefined where there is no such transaction. */
+export function prepareAttempts(connection: Connection) {
+  const find = prepareFind(connection)
+  const { client, orm } = connection
+  const { id: _, ...columns } = columnsOf(attempts)
+  const statement = prepareStatement<Attempt>(
+    client,
+    orm
+      .select(columns)
+      .from(attempts)
+      .where(eq(attempts.id, sql.placeholder('id')))
+      .orderBy(asc(attempts.attempt)),
+  )
+  return (transactionId: string): Attempt[] | undefined => {
+    const stored = find(transactionId)
+    return stored && statement.all({ id: stored.id })
   }
 }
 

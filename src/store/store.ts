@@ -6,7 +6,17 @@ import { readBeginning } from './counts.ts'
 import { type OpenDatabase, openDatabase, writeProbe } from './database.ts'
 import { type Acceptance, createInbox } from './inbox.ts'
 import { createJobs, type Jobs } from './jobs.ts'
-import { prepareFind, prepareReadings } from './queries.ts'
+import {
+  type Conflict,
+  createList,
+  type Page,
+  type PageRequest,
+  prepareConflicts,
+  prepareScan,
+  type TransactionFilter,
+} from './lists.ts'
+import { type Attempt, prepareAttempts, prepareFind, prepareReadings } from './queries.ts'
+import { createRetries, type RetriesByHand } from './retries.ts'
 import { createWaits, type Waits } from './waits.ts'
 
 export type StoreDeps = {
@@ -26,6 +36,13 @@ export type Store = {
   accept(transaction: Transaction): Promise<Acceptance>
   /** The transaction of this `transaction_id`, as it is on the disk. */
   find(transactionId: string): Promise<StoredTransaction | undefined>
+  /** Transactions, newest first. */
+  list(filter: TransactionFilter, page: PageRequest): Promise<Page<StoredTransaction>>
+  /** The attempts of a transaction, first to last; undefined where there is no such transaction. */
+  attempts(transactionId: string): Promise<Attempt[] | undefined>
+  /** Conflicts, of one `transaction_id` or of all, newest first. */
+  conflicts(transactionId: string | undefined, page: PageRequest): Promise<Page<Conflict>>
+  retries: RetriesByHand
   /** For the scheduler; what changes them goes through `commit`. */
   jobs: Jobs
   waits: Waits
@@ -61,9 +78,16 @@ export function openStore({ dataDir, clock, backlogMax, metrics, onFatal }: Stor
   const inbox = createInbox(database, counts, backlogMax)
   const find = prepareFind(database)
   const readings = prepareReadings(database)
+  const attempts = prepareAttempts(database)
+  const conflicts = prepareConflicts(database)
+  const scan = prepareScan(database)
   return {
     accept: (transaction) => commits.submit(() => inbox.accept(transaction, clock.now())),
     find: (transactionId) => commits.read(() => find(transactionId)),
+    list: createList(scan, commits),
+    attempts: (transactionId) => commits.read(() => attempts(transactionId)),
+    conflicts: (transactionId, page) => commits.read(() => conflicts(transactionId, page)),
+    retries: createRetries(database, { counts, scan, commits, clock }),
     jobs: createJobs(database, counts),
     waits: createWaits(database, counts),
     commit: (work) => commits.submit(work),

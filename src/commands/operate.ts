@@ -1,0 +1,94 @@
+/** What operators do with a running server from the command line, by its HTTP API. */
+
+import { EXIT } from '../exit.ts'
+import { type ApiRequest, ask } from './api.ts'
+
+export type OperateDeps = {
+  /** Where the server is. */
+  url: string
+  print(text: string): void
+  complain(text: string): void
+}
+
+/** A filter as the command line takes it: parameters of the list by their names, as text. */
+export type Filter = Readonly<Record<string, string>>
+
+/** What the server gives out at once. */
+const PAGE_MAX = 250
+
+/** Shows a transaction. Returns the exit code, as all of these do. */
+export async function get(transactionId: string, deps: OperateDeps): Promise<number> {
+  const found = await answer(`/v1/transactions/${encodeURIComponent(transactionId)}`, {}, deps)
+  if (found !== undefined) deps.print(shown(found))
+  return found === undefined ? EXIT.fault : EXIT.done
+}
+
+/** Lists transactions, newest first, each as a line of JSON. */
+export async function list(filter: Filter, limit: number, deps: OperateDeps): Promise<number> {
+  let cursor: string | null = null
+  for (let left = limit; left > 0; ) {
+    const page = new URLSearchParams({ ...filter, limit: String(Math.min(left, PAGE_MAX)) })
+    if (cursor !== null) page.set('cursor', cursor)
+    const found = await answer<Page>(`/v1/transactions?${page}`, {}, deps)
+    if (found === undefined) return EXIT.fault
+    for (const transaction of found.data) deps.print(JSON.stringify(transaction))
+    left -= found.data.length
+    cursor = found.next_cursor
+    if (cursor === null) break
+  }
+  return EXIT.done
+}
+
+/** Tries a FAILED transaction again. */
+export async function retryOne(transactionId: string, deps: OperateDeps): Promise<number> {
+  const path = `/v1/transactions/${encodeURIComponent(transactionId)}/retry`
+  const retried = await answer(path, { method: 'POST' }, deps)
+  if (retried !== undefined) deps.print(shown(retried))
+  return retried === undefined ? EXIT.fault : EXIT.done
+}
+
+/** Tries again what is FAILED of a filter, or counts it. */
+export async function retryMany(
+  filter: Filter,
+  dryRun: boolean,
+  deps: OperateDeps,
+): Promise<number> {
+  const body = JSON.stringify({ filter, dry_run: dryRun })
+  const done = await answer('/v1/transactions/retry', { method: 'POST', body }, deps)
+  if (done !== undefined) deps.print(JSON.stringify(done))
+  return done === undefined ? EXIT.fault : EXIT.done
+}
+
+type Page = { data: unknown[]; next_cursor: string | null }
+
+/** The body of a success; undefined after a complaint about anything else. */
+async function answer<T = unknown>(
+  path: string,
+  request: ApiRequest,
+  { url, complain }: OperateDeps,
+): Promise<T | undefined> {
+  try {
+    const { status, body } = await ask(new URL(path, url), request)
+    if (status >= 200 && status <= 299) return JSON.parse(body) as T
+    complain(`txhook: ${url} answers ${status}: ${explained(body)}\n`)
+  } catch (error) {
+    complain(`txhook: ${url} doesn't answer: ${(error as Error).message}\n`)
+  }
+  return undefined
+}
+
+/** What a problem says, part by part. */
+function explained(body: string): string {
+  try {
+    const { detail, errors = [] } = JSON.parse(body) as Explanation
+    return [detail, ...errors.map(({ path, message }) => `  ${path} ${message}`)].join('\n')
+  } catch {
+    return body.slice(0, 200)
+  }
+}
+
+type Explanation = { detail: string; errors?: { path: string; message: string }[] }
+
+function shown(value: unknown): string {
+  return JSON.stringify(value, null, 2)
+}
