@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util'
 import { measureDrain } from './drained.ts'
 import { measureGrowth } from './growth.ts'
 import { measureIngest } from './ingest.ts'
+import { measureOutage } from './outage.ts'
 import { buildTxhook, hasProc } from './processes.ts'
 import { measureIdle, measureStart } from './rest.ts'
 import { type Measurement, type Options, tableOf } from './table.ts'
@@ -21,6 +22,7 @@ const PARTS: Record<string, (txhook: string, options: Options) => Promise<Measur
   growth: measureGrowth,
   idle: measureIdle,
   start: measureStart,
+  outage: measureOutage,
 }
 
 const { values } = parseArgs({

@@ -193,7 +193,8 @@ async function answered(url: string, init: RequestInit | undefined, status: numb
   }
 }
 
-async function freePort(): Promise<number> {
+/** A port that nobody listens on. */
+export async function freePort(): Promise<number> {
   const server = Bun.serve({ port: 0, fetch: () => new Response() })
   const { port } = server
   await server.stop(true)
