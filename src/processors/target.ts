@@ -146,5 +146,5 @@ async function excerptOf({ body }: Response): Promise<string> {
   const start = Buffer.concat(chunks)
     .subarray(0, EXCERPT_LENGTH_MAX * 4)
     .toString()
-  return start.replace(UNPRINTABLE, ' ').trim().slice(0, EXCERPT_LENGTH_MAX).toWellFormed()
+  return start.replace(UNPRINTABLE, ' ').trim().slice(0, EXCERPT_LENGTH_MAX).trim()
 }
