@@ -51,29 +51,28 @@ export class Calls {
     return this.#circuit.openSince
   }
 
-  /** How many calls may begin now. */
-  get room(): number {
+  /** How many calls may begin now; where none may, in how many ms, or `undefined`: at an end. */
+  get room(): { calls: number; inMs: number | undefined } {
     const { clock, concurrency } = this.#deps
-    const free = concurrency - this.#underWay.size
-    return Math.max(Math.min(free, this.#circuit.room(clock.now().steady)), 0)
-  }
-
-  /** In how many ms there is room, where there is none; undefined: when a call has ended. */
-  get roomInMs(): number | undefined {
-    return this.#circuit.probeInMs(this.#deps.clock.now().steady)
+    const now = clock.now().steady
+    const calls = Math.min(concurrency - this.#underWay.size, this.#circuit.room(now))
+    return { calls: Math.max(calls, 0), inMs: this.#circuit.probeInMs(now) }
   }
 
   /** Takes as many due jobs as there is room for and, when their attempts are on the disk, calls. */
-  async begin(processor: CallProcessor): Promise<void> {
+  async begin(processor: CallProcessor, room: number): Promise<void> {
     const { jobs, commit, clock, metrics } = this.#deps
     const claim = ++this.#claims
-    const limit = Math.min(this.room, TAKE_MAX)
+    const limit = Math.min(room, TAKE_MAX)
+    // What is decided now is told by this, though the circuit may change during the commit.
+    const { pass } = this.#circuit
     const probing = this.failingSince !== undefined
     const take = () =>
       probing ? jobs.takeLeastTried(clock.now(), claim) : jobs.take(clock.now(), limit, claim)
     for (const job of await commit(take)) {
       metrics.late(clock.now().steady - job.runAt)
-      const call = this.#call(job, processor, this.#circuit.begin()).finally(() => {
+      this.#circuit.begin(pass)
+      const call = this.#call(job, processor, pass).finally(() => {
         this.#underWay.delete(call)
         this.#deps.onEnd()
       })
@@ -106,11 +105,14 @@ export class Calls {
     const outcome = await Promise.try(() => processor.process(work))
       .then(checkedOutcome)
       .catch(thrown)
-    const failed = outcome.kind === 'retry'
-    if (failed && signal.aborted) return
     const now = clock.now().steady
-    if (failed) this.#circuit.failed(pass, now, outcome.detail)
-    else this.#circuit.succeeded(pass, now)
+    if (outcome.kind === 'retry') {
+      if (signal.aborted) return
+      const { detail, retryAfterMs: askedMs } = outcome
+      this.#circuit.failed(pass, now, { detail, askedMs })
+    } else {
+      this.#circuit.succeeded(pass, now)
+    }
     await this.#settle(job, outcome)
   }
 
@@ -143,11 +145,14 @@ export class Calls {
       const { failures, detail } = change
       log.warn('the target is failing: one call at a time probes it', { failures, detail })
     } else {
-      log.info('the target answers again', { failed_for_ms: change.openMs })
+      log.info('the target answers again', { failed_for_ms: change.failedForMs })
     }
   }
 }
 
 function thrown(error: unknown): Outcome {
-  return { kind: 'retry', detail: error instanceof Error ? error.message : String(error) }
+  const message = error instanceof Error ? error.message : error
+  // What is thrown may be anything, even an object that has no text.
+  const detail = typeof message === 'string' ? message : Bun.inspect(message)
+  return { kind: 'retry', detail }
 }

@@ -8,22 +8,27 @@ const PROBE_LONGEST_MS = 30_000
 export type CircuitDeps = {
   /** Calls that may be under way at once when all is well. */
   concurrency: number
-  /** Told once per change: since when it fails and why, or for how long it has failed. */
+  /** Told once per change. */
   onChange(change: CircuitChange): void
 }
 
 export type CircuitChange =
   | { to: 'open'; failures: number; detail: string }
-  | { to: 'closed'; openMs: number }
+  /** `failedForMs`: from the first failure in that row to the success that ended it. */
+  | { to: 'closed'; failedForMs: number }
 
-/** Which state of the circuit a call began in. */
+/** `askedMs`: how long the target asked to be left alone. `detail`: why, for the log. */
+export type CircuitFailure = { detail: string; askedMs?: number | undefined }
+
+/** Which state of the circuit a call was decided on in. */
 export type Pass = number
 
 /**
  * Keeps calls from a target that is failing: a circuit breaker.
  *
  * Closed, it lets calls through. When ten in a row have failed it opens: no calls, but for one at a
- * time that probes, after 1 s and then ever more rarely, at least every 30 s. The first that
+ * time that probes, 1 s later or as late as the target asked for, then after twice as long each
+ * time, and never after more than 30 s. The first that
  * succeeds closes it; then one call may be under way, and one more with each that succeeds, so that
  * a target that has just come back isn't met by all that waited.
  *
@@ -33,12 +38,13 @@ export type Pass = number
  */
 export class Circuit {
   readonly #deps: CircuitDeps
-  /** Of this state: its number, when it began, and the calls of it that are under way. */
+  /** The number of this state, and the calls of it that are under way. */
   #pass: Pass = 0
-  #since = 0
   #underWay = 0
   #open = false
+  /** In a row, and when the first of them was. */
   #failures = 0
+  #failingSince = 0
   /** While closed: calls that may be under way at once. */
   #limit: number
   /** While open: when the next probe may go out, and how long the wait for it is. */
@@ -52,7 +58,7 @@ export class Circuit {
 
   /** Since when the target has been failing; undefined: it hasn't. */
   get openSince(): number | undefined {
-    return this.#open ? this.#since : undefined
+    return this.#open ? this.#failingSince : undefined
   }
 
   /** How many calls may begin now. */
@@ -66,10 +72,15 @@ export class Circuit {
     return this.#open && now < this.#probeAt ? this.#probeAt - now : undefined
   }
 
-  /** A call begins. What it returns is handed back at the call's end. */
-  begin(): Pass {
-    this.#underWay++
+  /** What a call bears that is decided on now. */
+  get pass(): Pass {
     return this.#pass
+  }
+
+  /** A call begins that was decided on under this pass, which is handed back at its end. */
+  begin(pass = this.#pass): Pass {
+    if (pass === this.#pass) this.#underWay++
+    return pass
   }
 
   succeeded(pass: Pass, now: number): void {
@@ -80,32 +91,32 @@ export class Circuit {
     else this.#limit = Math.min(this.#limit + 1, this.#deps.concurrency)
   }
 
-  /** @param detail why, for the log */
-  failed(pass: Pass, now: number, detail: string): void {
+  failed(pass: Pass, now: number, { detail, askedMs = 0 }: CircuitFailure): void {
     if (pass !== this.#pass) return
     this.#underWay--
-    this.#failures++
+    if (this.#failures++ === 0) this.#failingSince = now
     if (this.#open) {
-      this.#probeMs = Math.min(this.#probeMs * 2, PROBE_LONGEST_MS)
-      this.#probeAt = now + this.#probeMs
+      this.#probeLater(now, Math.max(this.#probeMs * 2, askedMs))
     } else if (this.#failures >= FAILURES_MAX) {
-      this.#change(true, now)
-      this.#probeMs = PROBE_FIRST_MS
-      this.#probeAt = now + PROBE_FIRST_MS
+      this.#change(true)
+      this.#probeLater(now, Math.max(PROBE_FIRST_MS, askedMs))
       this.#deps.onChange({ to: 'open', failures: this.#failures, detail })
     }
   }
 
-  #close(now: number): void {
-    const openMs = now - this.#since
-    this.#change(false, now)
-    this.#limit = 1
-    this.#deps.onChange({ to: 'closed', openMs })
+  #probeLater(now: number, wait: number): void {
+    this.#probeMs = Math.min(wait, PROBE_LONGEST_MS)
+    this.#probeAt = now + this.#probeMs
   }
 
-  #change(open: boolean, now: number): void {
+  #close(now: number): void {
+    this.#change(false)
+    this.#limit = 1
+    this.#deps.onChange({ to: 'closed', failedForMs: now - this.#failingSince })
+  }
+
+  #change(open: boolean): void {
     this.#open = open
-    this.#since = now
     this.#pass++
     this.#underWay = 0
   }

@@ -120,13 +120,14 @@ export class Scheduler {
    */
   async runOnce(): Promise<number | undefined> {
     const { jobs, clock, processor } = this.#deps
-    if (processor.kind === 'call' && this.#calls.room === 0) return this.#calls.roomInMs
+    const { room } = this.#calls
+    if (processor.kind === 'call' && room.calls === 0) return room.inMs
     const runAt = jobs.nextRunAt()
     if (runAt === undefined) return undefined
     const delay = runAt - clock.now().steady
     if (delay > 0) return delay
     if (processor.kind === 'wait') await this.#wait(processor.waitMs)
-    else await this.#calls.begin(processor)
+    else await this.#calls.begin(processor, room.calls)
     return 0
   }
 

@@ -57,13 +57,29 @@ export function settlementOf(outcome: Outcome, situation: Situation): Settlement
 export function checkedOutcome(outcome: Outcome | undefined): Outcome {
   switch (outcome?.kind) {
     case 'done':
-      return outcome
+      if (isStatus(outcome.httpStatus)) return outcome
+      break
     case 'snooze':
       if (Number.isFinite(outcome.until)) return outcome
       break
     case 'retry':
+      if (isText(outcome.detail) && isStatus(outcome.httpStatus) && isWait(outcome.retryAfterMs))
+        return outcome
+      break
     case 'fail':
-      if (typeof outcome.detail === 'string') return outcome
+      if (isText(outcome.detail) && isStatus(outcome.httpStatus)) return outcome
   }
   throw new TypeError('The processor returned no outcome.')
+}
+
+function isText(detail: unknown): boolean {
+  return typeof detail === 'string'
+}
+
+function isStatus(status: unknown): boolean {
+  return status === undefined || Number.isSafeInteger(status)
+}
+
+function isWait(ms: unknown): boolean {
+  return ms === undefined || (typeof ms === 'number' && !Number.isNaN(ms))
 }

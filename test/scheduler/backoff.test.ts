@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { backoffMs } from '../../src/scheduler/backoff.ts'
+import { askedMs, backoffMs } from '../../src/scheduler/backoff.ts'
 
 describe('the backoff', () => {
   test('begins with 5 s, doubles with every failure and stays at 1 h', () => {
@@ -29,5 +29,22 @@ describe('the backoff', () => {
         expect(wait).toBeLessThanOrEqual(least * 1.25)
       }),
     )
+  })
+})
+
+describe('the wait that a target asks for', () => {
+  test('is kept from 1 s to 1 h, in whole milliseconds that are no shorter', () => {
+    const asked = [1000, 1000.1, 1001, 60_000, 3_599_999.5, 3_600_000]
+    expect(asked.map(askedMs)).toEqual([1000, 1001, 1001, 60_000, 3_600_000, 3_600_000])
+  })
+
+  test('is 1 s where it is shorter, nothing, or has passed', () => {
+    const asked = [999, 0.5, 0, -0, -1, -1e300, Number.NEGATIVE_INFINITY]
+    expect(new Set(asked.map(askedMs))).toEqual(new Set([1000]))
+  })
+
+  test('is 1 h where it is longer, however much', () => {
+    const asked = [3_600_001, 86_400_000, 1e300, Number.POSITIVE_INFINITY]
+    expect(new Set(asked.map(askedMs))).toEqual(new Set([3_600_000]))
   })
 })

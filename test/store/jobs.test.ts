@@ -16,6 +16,20 @@ async function takeOne(store: TestStore, claim = 1): Promise<Job> {
   return job
 }
 
+function takeLeastTried(store: TestStore, claim = 1): Promise<Job[]> {
+  return store.commit(() => store.jobs.takeLeastTried(store.clock.now(), claim))
+}
+
+/** Takes what is due and has it due again in so many ms, one try on. */
+async function tryAll(store: TestStore, dueInMs: (i: number) => number): Promise<void> {
+  for (const [i, job] of (await take(store)).entries()) {
+    const runAt = store.clock.now().steady + dueInMs(i)
+    await settle(store, job, { kind: 'retry', runAt, detail: 'no' })
+  }
+}
+
+const idsOf = (jobs: Job[]) => jobs.map(({ transaction }) => transaction.transactionId)
+
 function settle(store: TestStore, job: Job, settlement: Settlement) {
   return store.commit(() => store.jobs.settle(job, settlement, store.clock.now()))
 }
@@ -52,12 +66,11 @@ describe('taking', () => {
       await settle(store, job, { kind: 'snooze', runAt: START + (waits[i] as number) })
     }
     store.clock.pass(300)
-    const names = (jobs: Job[]) => jobs.map(({ transaction }) => transaction.transactionId)
-    expect(names(await take(store, 2, 2))).toEqual(['b', 'c'])
-    expect(names(await take(store, 3))).toEqual(['a'])
+    expect(idsOf(await take(store, 2, 2))).toEqual(['b', 'c'])
+    expect(idsOf(await take(store, 3))).toEqual(['a'])
     expect(await take(store, 4)).toEqual([])
     store.clock.pass(1)
-    expect(names(await take(store, 5))).toEqual(['d'])
+    expect(idsOf(await take(store, 5))).toEqual(['d'])
   })
 
   test('gives a job to nobody else until it is settled', async () => {
@@ -76,6 +89,98 @@ describe('taking', () => {
     await store.acceptAll('a')
     store.clock.pass(700)
     expect(await takeOne(store)).toMatchObject({ runAt: START, startedAt: START + 700 })
+  })
+})
+
+describe('taking what was tried least', () => {
+  test('takes nothing where nothing is due', async () => {
+    await using store = testStore()
+    expect(await takeLeastTried(store)).toEqual([])
+    await store.acceptAll('a')
+    await tryAll(store, () => 500)
+    store.clock.pass(499)
+    expect(await takeLeastTried(store)).toEqual([])
+    store.clock.pass(1)
+    expect(idsOf(await takeLeastTried(store))).toEqual(['a'])
+  })
+
+  test('takes one job, and its attempt is written down as with any other', async () => {
+    await using store = testStore()
+    await store.acceptAll('a', 'b')
+    store.clock.pass(4)
+    store.clock.stepWall(1000)
+    const [job, ...others] = await takeLeastTried(store, 7)
+    expect(others).toEqual([])
+    expect(job).toMatchObject({ id: 1, attempt: 1, tries: 1, startedAt: START + 4, claim: 7 })
+    expect(job?.runAt).toBe(START)
+    expect(job?.transaction).toEqual((await store.find('a')) as never)
+    expect(tables(store)).toMatchObject([
+      [
+        { status: 'PROCESSING', attempts: 1, processing_started_at: START + 1004 },
+        { status: 'PENDING', attempts: 0 },
+      ],
+      [
+        { claim: 7, attempt_started_at: START + 4, tries: 1 },
+        { claim: null, tries: 0 },
+      ],
+      [{ id: 1, attempt: 1, started_at: START + 1004, finished_at: null, outcome: null }],
+    ])
+    expect(store.readings().transactions).toMatchObject({ PENDING: 1, PROCESSING: 1 })
+    expect(await settle(store, job as Job, { kind: 'done' })).toBe('settled')
+  })
+
+  test('goes by the tries, and only among equals by how long they have been due', async () => {
+    await using store = testStore()
+    await store.acceptAll('twice, first', 'twice, second')
+    await tryAll(store, () => 0)
+    await store.acceptAll('once, second', 'once, first')
+    const dueInMs = [0, 1, 3, 2]
+    await tryAll(store, (i) => dueInMs[i] as number)
+    store.clock.pass(10)
+    await store.acceptAll('never')
+    const order: string[] = []
+    for (let claim = 2; claim < 8; claim++) order.push(...idsOf(await takeLeastTried(store, claim)))
+    expect(order).toEqual(['never', 'once, first', 'once, second', 'twice, first', 'twice, second'])
+  })
+
+  test('leaves alone what is claimed and what is not due, however little it was tried', async () => {
+    await using store = testStore()
+    await store.acceptAll('tried')
+    await tryAll(store, () => 0)
+    store.clock.pass(1)
+    await store.acceptAll('put off', 'claimed')
+    const [tried, putOff] = await take(store, 2)
+    await settle(store, tried as Job, { kind: 'retry', runAt: START + 10, detail: 'no' })
+    await settle(store, putOff as Job, { kind: 'snooze', runAt: START + 11 })
+    store.clock.pass(9)
+    expect(await takeLeastTried(store, 3)).toMatchObject([{ tries: 3, attempt: 3 }])
+    expect(await takeLeastTried(store, 4)).toEqual([])
+    store.clock.pass(1)
+    expect(idsOf(await takeLeastTried(store, 5))).toEqual(['put off'])
+    expect(await takeLeastTried(store, 6)).toEqual([])
+  })
+
+  test('goes on with an attempt that was snoozed, and begins none', async () => {
+    await using store = testStore()
+    await store.acceptAll('a')
+    const job = await takeOne(store)
+    await settle(store, job, { kind: 'snooze', runAt: START + 50 })
+    store.clock.pass(60)
+    expect(await takeLeastTried(store, 2)).toEqual([{ ...job, claim: 2, runAt: START + 50 }])
+    expect(store.rows('attempts')).toHaveLength(1)
+    expect(store.rows('jobs')).toMatchObject([{ claim: 2, tries: 1, changed_at: START + 60 }])
+  })
+
+  test('looks among the hundred that have been due longest, and no further', async () => {
+    await using store = testStore()
+    await store.acceptAll(...Array.from({ length: 100 }, (_, i) => `tried ${i}`))
+    await tryAll(store, (i) => i)
+    store.clock.pass(200)
+    await store.acceptAll('never')
+    expect(idsOf(await takeLeastTried(store, 2))).toEqual(['tried 0'])
+    // One less is in the way.
+    expect(idsOf(await takeLeastTried(store, 3))).toEqual(['never'])
+    expect(idsOf(await takeLeastTried(store, 4))).toEqual(['tried 1'])
   })
 })
 

@@ -77,7 +77,7 @@ export function scriptedCalls(): ScriptedCalls {
 }
 
 function lineOf({ transaction, attempt }: Work): Line {
-  const { script = [] } = transaction.extra as { script?: Line[] }
+  const { script = [] } = (transaction.extra ?? {}) as { script?: Line[] }
   return script[Math.min(attempt, script.length) - 1] ?? 'OK'
 }
 
