@@ -4,7 +4,7 @@ import { EXIT } from '../exit.ts'
 import { type ApiRequest, ask } from './api.ts'
 
 export type OperateDeps = {
-  /** Where the server is. */
+  /** Where the server is; without a slash at its end. */
   url: string
   print(text: string): void
   complain(text: string): void
@@ -68,11 +68,12 @@ async function answer<T = unknown>(
   { url, complain }: OperateDeps,
 ): Promise<T | undefined> {
   try {
-    const { status, body } = await ask(new URL(path, url), request)
+    const { status, body } = await ask(new URL(`${url}${path}`), request)
     if (status >= 200 && status <= 299) return JSON.parse(body) as T
     complain(`txhook: ${url} answers ${status}: ${explained(body)}\n`)
   } catch (error) {
-    complain(`txhook: ${url} doesn't answer: ${(error as Error).message}\n`)
+    const what = error instanceof SyntaxError ? 'answers no JSON' : "doesn't answer"
+    complain(`txhook: ${url} ${what}: ${(error as Error).message}\n`)
   }
   return undefined
 }

@@ -40,9 +40,15 @@ function serverUrl(
 ): string | undefined {
   if (options.url === undefined) return urlOf(config)
   const url = URL.parse(options.url)
-  if (url !== null && /^https?:$/.test(url.protocol)) return url.origin
-  complain('txhook: --url must be an http or https URL\n')
-  return undefined
+  if (url === null || !/^https?:$/.test(url.protocol)) {
+    complain('txhook: --url must be an http or https URL\n')
+    return undefined
+  }
+  if (url.username !== '' || url.password !== '') {
+    complain('txhook: --url must not have a user or a password in it\n')
+    return undefined
+  }
+  return `${url.origin}${url.pathname.replace(/\/$/, '')}`
 }
 
 export type OperationsDeps = SettingsDeps & Pick<OperateDeps, 'print'>

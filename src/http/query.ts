@@ -82,17 +82,38 @@ export function readQuery<Name extends Parameter>(
   names: readonly Name[],
 ): Parameters<Name> {
   const start = url.indexOf('?')
-  const entries = [...new URLSearchParams(start === -1 ? '' : url.slice(start))]
   const parts: ProblemPart[] = []
-  const seen = new Set<string>()
-  for (const [name] of entries) {
-    if (seen.has(name)) parts.push({ path: name, code: 'repeated', message: 'came more than once' })
-    seen.add(name)
+  const given = new Map<string, string[]>()
+  for (const pair of start === -1 ? [] : url.slice(start + 1).split('&')) {
+    if (pair === '') continue
+    const [name, value] = decodedPair(pair)
+    if (value === undefined) parts.push({ path: name, code: 'value', message: NOT_UTF_8 })
+    else given.set(name, [...(given.get(name) ?? []), value])
   }
-  const values = readParameters(new Map(entries), names, '', parts)
+  for (const [path, { length }] of given) {
+    if (length > 1) parts.push({ path, code: 'repeated', message: 'came more than once' })
+  }
+  const entries = [...given].flatMap(([name, all]) => all.map((value) => [name, value] as const))
+  const values = readParameters(entries, names, '', parts)
   if (parts.length === 0) return values
   const detail = 'The query is not one of this list: `errors` names every fault.'
   throw new Problem('invalid_parameters', detail, { errors: parts })
+}
+
+const NOT_UTF_8 = 'must be percent-encoded UTF-8'
+
+/** A parameter; what doesn't decode has no value. Its bytes may also be there without encoding. */
+function decodedPair(pair: string): [name: string, value: string | undefined] {
+  const [name = '', ...rest] = pair.split('=')
+  try {
+    const [decodedName, value] = [name, rest.join('=')].map((text) => {
+      if (text.includes('\ufffd')) throw new URIError(NOT_UTF_8)
+      return decodeURIComponent(text.replaceAll('+', ' '))
+    })
+    return [decodedName as string, value as string]
+  } catch {
+    return [name, undefined]
+  }
 }
 
 /**
@@ -101,32 +122,32 @@ export function readQuery<Name extends Parameter>(
  * @param prefix of the paths by which faults are named
  */
 export function readParameters<Name extends Parameter>(
-  given: ReadonlyMap<string, unknown>,
+  given: Iterable<readonly [string, unknown]>,
   names: readonly Name[],
   prefix: string,
   parts: ProblemPart[],
 ): Parameters<Name> {
   const values: Record<string, unknown> = {}
+  const unknown = new Set<string>()
   for (const [name, value] of given) {
     const path = `${prefix}${name}`
     const known = names.find((candidate) => candidate === name)
     try {
-      if (known === undefined) parts.push({ path, code: 'unknown', message: 'is not known here' })
+      if (known === undefined) unknown.add(path)
       else values[known] = PARSERS[known](typeof value === 'string' ? value : bad('must be text'))
     } catch (error) {
       if (!(error instanceof BadValue)) throw error
       parts.push({ path, code: 'value', message: error.message })
     }
   }
+  for (const path of unknown) parts.push({ path, code: 'unknown', message: 'is not known here' })
   return values as Parameters<Name>
 }
 
 function identifier(lengthMax: number): (text: string) => string {
   return (text) => {
-    if (text.length < 1 || text.length > lengthMax)
-      return bad(`must have 1 to ${lengthMax} characters`)
-    // What doesn't decode comes as a replacement character, which nobody can have meant.
-    return text.includes('\ufffd') ? bad('must be percent-encoded UTF-8') : text
+    const fits = text.length >= 1 && text.length <= lengthMax
+    return fits ? text : bad(`must have 1 to ${lengthMax} characters`)
   }
 }
 

@@ -71,9 +71,10 @@ export function retries(deps: RetriesDeps) {
       '/v1/transactions/retry',
       async ({ request }) => {
         const { filter, dryRun } = await readRetry(request, deps)
-        const done = await store.retries.all(filter, dryRun)
-        if (done.retried > 0) onJobs()
-        return dataResponse(done)
+        const retries = store.retries.all(filter, dryRun)
+        // Where the storage refuses on the way, what came before it stands.
+        void retries.then(({ retried }) => void (retried > 0 && onJobs()), onJobs)
+        return dataResponse(await retries)
       },
       { parse: 'none', detail: many },
     )
@@ -91,9 +92,11 @@ async function readRetry(request: Request, { config }: RetriesDeps) {
   const parsed = parseStrictJson(await readBody(request, config.maxBodyBytes))
   if (!parsed.ok) throw new Problem('invalid_json', parsed.message)
   const parts: ProblemPart[] = []
-  const { filter, dry_run, ...others } = objectAt('', parsed.value, parts)
+  const body = objectAt('', parsed.value, parts)
+  if (parts.length > 0) throw invalidRetry(parts)
+  const { filter, dry_run, ...others } = body
   const given = objectAt('filter', filter, parts)
-  const parameters = readParameters(new Map(Object.entries(given)), FILTER, 'filter.', parts)
+  const parameters = readParameters(Object.entries(given), FILTER, 'filter.', parts)
   if (parameters.status !== undefined && parameters.status !== 'FAILED') {
     const message = 'must be FAILED, or be left out: nothing else can be tried again'
     parts.push({ path: 'filter.status', code: 'value', message })
@@ -107,8 +110,12 @@ async function readRetry(request: Request, { config }: RetriesDeps) {
     parts.push({ path, code: 'unknown', message: 'is not known here' })
   }
   if (parts.length === 0) return { filter: filterOf(parameters), dryRun: dry_run as boolean }
+  throw invalidRetry(parts)
+}
+
+function invalidRetry(errors: readonly ProblemPart[]): Problem {
   const detail = 'The body is not a retry: `errors` names every fault.'
-  throw new Problem('invalid_parameters', detail, { errors: parts })
+  return new Problem('invalid_parameters', detail, { errors })
 }
 
 function objectAt(path: string, value: unknown, parts: ProblemPart[]): JsonObject {

@@ -4,7 +4,9 @@ import { join } from 'node:path'
 import type { Connection } from '../../src/store/database.ts'
 import { createInbox } from '../../src/store/inbox.ts'
 import { createJobs } from '../../src/store/jobs.ts'
-import { prepareFind, prepareReadings } from '../../src/store/queries.ts'
+import { prepareConflicts, prepareScan } from '../../src/store/lists.ts'
+import { prepareAttempts, prepareFind, prepareReadings } from '../../src/store/queries.ts'
+import { createRetries } from '../../src/store/retries.ts'
 import { createWaits } from '../../src/store/waits.ts'
 import { noCounts, type TestStore, testStore } from '../support/store.ts'
 
@@ -117,4 +119,68 @@ test('the oldest unfinished transaction is the first row of a table in its order
     { steps: ['SCAN jobs', 'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)'] },
   ])
   expect(plans[0]?.sql).toEndWith('order by "jobs"."id" asc limit ?')
+})
+
+test('a list reads a range of keys: of the transactions, of those FAILED, or of the jobs', async () => {
+  await using store = testStore()
+  const plans = plansOf(store, prepareScan)
+  expect(plans.map(({ steps }) => steps)).toEqual([
+    ['SEARCH transactions USING INTEGER PRIMARY KEY (rowid<?)'],
+    ['SEARCH transactions USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)'],
+    ['SEARCH transactions USING COVERING INDEX transactions_failed (id<?)'],
+    ['SEARCH transactions USING INDEX transactions_failed (id>? AND id<?)'],
+    ['SEARCH jobs USING INTEGER PRIMARY KEY (rowid<?)'],
+    [
+      'SEARCH jobs USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)',
+      'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)',
+    ],
+  ])
+  for (const [i, { sql }] of plans.entries()) {
+    const table = i < 4 ? 'transactions' : 'jobs'
+    const end = i % 2 === 0 ? 'limit ? offset ?' : 'limit ?'
+    expect(sql).toEndWith(`order by "${table}"."id" desc ${end}`)
+  }
+})
+
+test('conflicts are read by a range of keys, those of one transaction by its index', async () => {
+  await using store = testStore()
+  const plans = plansOf(store, prepareConflicts)
+  expect(plans.map(({ steps }) => steps)).toEqual([
+    [
+      'SEARCH conflicts USING INTEGER PRIMARY KEY (rowid<?)',
+      'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)',
+    ],
+    [
+      'SEARCH transactions USING COVERING INDEX transactions_transaction_id_unique (transaction_id=?)',
+      'SEARCH conflicts USING INDEX conflicts_stored_id (stored_id=? AND rowid<?)',
+    ],
+  ])
+  for (const { sql } of plans) expect(sql).toEndWith('order by "conflicts"."id" desc limit ?')
+})
+
+test('the attempts of a transaction are read by their keys, in the order of these', async () => {
+  await using store = testStore()
+  const plans = plansOf(store, prepareAttempts)
+  expect(plans.map(({ steps }) => steps)).toEqual([
+    ['SEARCH transactions USING INDEX transactions_transaction_id_unique (transaction_id=?)'],
+    ['SEARCH attempts USING PRIMARY KEY (id=?)'],
+  ])
+  expect(plans[1]?.sql).toEndWith('order by "attempts"."attempt" asc')
+})
+
+test('a retry reads and writes the transactions of its set by their keys', async () => {
+  await using store = testStore()
+  const plans = plansOf(store, (it) =>
+    createRetries(it, {
+      counts: noCounts(),
+      scan: prepareScan(store.database),
+      commits: { submit: store.commit, read: async (query) => query() },
+      clock: store.clock,
+    }),
+  )
+  expect(plans).toHaveLength(3)
+  expect(scans(plans)).toEqual([])
+  for (const step of plans.flatMap(({ steps }) => steps)) {
+    expect([...BY_KEY, ...OF_A_SET]).toContain(step)
+  }
 })

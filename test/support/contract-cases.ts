@@ -32,6 +32,8 @@ export type ContractCase = {
   code?: string
   /** The `errors` of the problem, as path and code; none: it has no such member. */
   errors?: readonly (readonly [path: string, code: string])[]
+  /** The whole of an answer that is no problem, where it matters. */
+  answer?: unknown
   /** What the answer's headers must be, where it matters. */
   headers?: Readonly<Record<string, string>>
   /** The transaction that the case is about, and whether there is one afterwards. */
@@ -47,6 +49,9 @@ export const CONTRACT_BODY_BYTES_MAX = 1024
 export const CONTRACT_FLAGS = { '--max-body-bytes': String(CONTRACT_BODY_BYTES_MAX) } as const
 
 const WEBHOOK_PATH = '/v1/webhooks/transactions'
+const LIST_PATH = '/v1/transactions'
+const CONFLICTS_PATH = '/v1/conflicts'
+const RETRY_PATH = '/v1/transactions/retry'
 const JSON_HEADERS = { 'content-type': 'application/json' } as const
 const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/
 
@@ -68,6 +73,7 @@ export async function checkCase(send: Send, it: ContractCase): Promise<void> {
   } else if (body !== undefined) {
     checkProblem(response, body, it)
   }
+  if (it.answer !== undefined) expect(JSON.parse(text)).toEqual(it.answer)
   if (it.status === 202 && body !== undefined) checkAccepted(response, body, it)
   await checkStored(send, it)
 }
@@ -138,9 +144,25 @@ export function webhookRequest(
   body: string | Uint8Array,
   headers: Record<string, string> = JSON_HEADERS,
 ): ContractRequest {
+  return postTo(WEBHOOK_PATH, body, headers)
+}
+
+/** A retry of many with this text, or these bytes, as its body. */
+function retryRequest(
+  body: string | Uint8Array,
+  headers: Record<string, string> = JSON_HEADERS,
+): ContractRequest {
+  return postTo(RETRY_PATH, body, headers)
+}
+
+function postTo(
+  path: string,
+  body: string | Uint8Array,
+  headers: Record<string, string>,
+): ContractRequest {
   // Always bytes: with a text, fetch would add a Content-Type of its own where there is none.
   const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : body
-  return { method: 'POST', path: WEBHOOK_PATH, headers, body: bytes }
+  return { method: 'POST', path, headers, body: bytes }
 }
 
 /** Ids that are nobody else's, and the same ones in every run. */
@@ -259,6 +281,7 @@ function withHeaders(
 }
 
 const UNSUPPORTED = { status: 415, code: 'unsupported_media_type' } as const
+const INVALID_JSON = 'invalid_json'
 
 /** A webhook that is exactly as long as it is told to be. */
 function webhookOfLength(id: string, bytes: number): { text: string; extra: string } {
@@ -355,6 +378,60 @@ function route(
 
 const wrongMethod = (method: string, path: string, allow: string) =>
   route(method, path, 405, 'method_not_allowed', { allow })
+
+/** A query of a list that is taken, and the whole answer where nothing can match it. */
+function goodQuery(path: string, query: string, answer?: unknown): ContractCase {
+  return { ...route('GET', `${path}?${query}`, 200), ...(answer === undefined ? {} : { answer }) }
+}
+
+function badQuery(
+  path: string,
+  query: string,
+  ...errors: [path: string, code: string][]
+): ContractCase {
+  return { ...route('GET', `${path}?${query}`, 422, 'invalid_parameters'), errors }
+}
+
+/** What is posted to retry many, and what is wrong with it. */
+function badRetry(body: string, ...errors: [path: string, code: string][]): ContractCase {
+  return {
+    name: `422: a retry by ${body}`,
+    request: retryRequest(body),
+    status: 422,
+    code: 'invalid_parameters',
+    errors,
+    stored: false,
+  }
+}
+
+/** A retry that changes nothing, since no case has anything that is FAILED. */
+function goodRetry(
+  name: string,
+  body: string,
+  headers?: Record<string, string>,
+  chunkBytes?: number,
+): ContractCase {
+  return {
+    name: `200: a retry ${name}`,
+    request: {
+      ...retryRequest(body, headers),
+      ...(chunkBytes === undefined ? {} : { chunkBytes }),
+    },
+    status: 200,
+    answer: { matched: 0, retried: 0 },
+    stored: false,
+  }
+}
+
+/** A retry that is refused as a whole. */
+function refusedRetry(
+  name: string,
+  request: ContractRequest,
+  status: number,
+  code: string,
+): ContractCase {
+  return { name: `${status}: a retry ${name}`, request, status, code, stored: false }
+}
 
 const text = (changes: Record<string, unknown>) => JSON.stringify(transactionBody(changes))
 
@@ -891,6 +968,250 @@ const known: ContractCase[] = [
   }))(newId()),
 ]
 
+/** As `next_cursor` is made. */
+const cursorOf = (id: number | string) => Buffer.from(String(id)).toString('base64url')
+
+const NOTHING_FOUND = { data: [], next_cursor: null }
+
+const lists: ContractCase[] = [
+  ...[LIST_PATH, CONFLICTS_PATH].flatMap((path) => [
+    route('GET', path, 200),
+    route('HEAD', path, 200),
+    goodQuery(path, 'li%6Dit=%32%35%30'),
+    goodQuery(path, `cursor=${cursorOf(1)}`, NOTHING_FOUND),
+    badQuery(path, 'limit', ['limit', 'value']),
+    badQuery(path, 'limit=251', ['limit', 'value']),
+    badQuery(path, 'cursor=50', ['cursor', 'value']),
+    badQuery(path, '%ff=1', ['%ff', 'value']),
+    badQuery(path, '__proto__=1', ['__proto__', 'unknown']),
+    badQuery(path, 'limit=1&li%6Dit=1', ['limit', 'repeated']),
+    badQuery(
+      path,
+      'nope=1&nope=1&limit=0&Limit=1',
+      ['nope', 'repeated'],
+      ['nope', 'unknown'],
+      ['limit', 'value'],
+      ['Limit', 'unknown'],
+    ),
+  ]),
+  ...['0', '1e2', '-1', '%205', '+5'].map((limit) =>
+    badQuery(LIST_PATH, `limit=${limit}`, ['limit', 'value']),
+  ),
+  ...['', 'x', 'NTA=', '%ff', cursorOf(0), cursorOf(-1), cursorOf('9007199254740993')].map(
+    (cursor) => badQuery(LIST_PATH, `cursor=${cursor}`, ['cursor', 'value']),
+  ),
+  ...['PENDING', 'PROCESSING', 'PROCESSED', 'FAILED'].map((status) =>
+    goodQuery(LIST_PATH, `status=${status}`),
+  ),
+  ...['', 'failed', 'DONE', 'FAILED%20', '%ff'].map((status) =>
+    badQuery(LIST_PATH, `status=${status}`, ['status', 'value']),
+  ),
+  goodQuery(LIST_PATH, 'currency=NOK', NOTHING_FOUND),
+  ...['', 'nok', '578', 'XXX', '%ff'].map((currency) =>
+    badQuery(LIST_PATH, `currency=${currency}`, ['currency', 'value']),
+  ),
+  ...['source_account', 'destination_account'].flatMap((name) => [
+    // It is a value, whatever it means to SQL.
+    goodQuery(LIST_PATH, `${name}=%25%27%20OR%201%3D1--`, NOTHING_FOUND),
+    goodQuery(LIST_PATH, `${name}=${'x'.repeat(128)}`, NOTHING_FOUND),
+    ...['', 'x'.repeat(129), '%ff', '%ED%A0%80'].map((account) =>
+      badQuery(LIST_PATH, `${name}=${account}`, [name, 'value']),
+    ),
+  ]),
+  ...['created_from', 'created_to'].flatMap((name) => [
+    goodQuery(LIST_PATH, `${name}=2024-02-29T23:59:59.999%2B23:59`),
+    goodQuery(LIST_PATH, `${name}=0000-01-01T00:00Z`),
+    ...[
+      '2026-01-31T12:00:00',
+      '2026-02-29T12:00:00Z',
+      '2026-01-31T24:00:00Z',
+      '2026-01-31T12:00:60Z',
+      '2026-01-31T12:00:00%2B24:00',
+      // A + in a query means a space, and a zone east of Greenwich is written %2B.
+      '2026-01-31T12:00:00+02:00',
+      '%ff',
+    ].map((time) => badQuery(LIST_PATH, `${name}=${time}`, [name, 'value'])),
+  ]),
+  goodQuery(LIST_PATH, 'created_from=9999-12-31T23:59:59.9999-23:59', NOTHING_FOUND),
+  goodQuery(LIST_PATH, 'created_to=0000-01-01T00:00:00%2B23:59', NOTHING_FOUND),
+  goodQuery(
+    LIST_PATH,
+    'status=FAILED&currency=USD&source_account=a&destination_account=b' +
+      '&created_from=2026-01-01T00:00Z&created_to=2027-01-01T00:00Z&limit=9&cursor=NTA',
+    NOTHING_FOUND,
+  ),
+  badQuery(
+    LIST_PATH,
+    'status=x&currency=x&source_account=&destination_account=&created_from=x&created_to=x' +
+      '&limit=x&cursor=x&transaction_id=x',
+    ['status', 'value'],
+    ['currency', 'value'],
+    ['source_account', 'value'],
+    ['destination_account', 'value'],
+    ['created_from', 'value'],
+    ['created_to', 'value'],
+    ['limit', 'value'],
+    ['cursor', 'value'],
+    ['transaction_id', 'unknown'],
+  ),
+  goodQuery(CONFLICTS_PATH, `transaction_id=${'x'.repeat(255)}`, NOTHING_FOUND),
+  ...['', 'x'.repeat(256), '%ff'].map((id) =>
+    badQuery(CONFLICTS_PATH, `transaction_id=${id}`, ['transaction_id', 'value']),
+  ),
+  badQuery(CONFLICTS_PATH, 'status=FAILED', ['status', 'unknown']),
+]
+
+const RETRY_BODY = JSON.stringify({ filter: { currency: 'NOK' }, dry_run: false })
+
+const retries: ContractCase[] = [
+  ...['true', 'false'].flatMap((dryRun) => [
+    goodRetry(`of all, dry_run ${dryRun}`, `{"filter":{},"dry_run":${dryRun}}`),
+    goodRetry(
+      `by every filter, dry_run ${dryRun}`,
+      JSON.stringify({
+        filter: {
+          status: 'FAILED',
+          currency: 'USD',
+          source_account: 'a',
+          destination_account: 'b',
+          created_from: '2026-01-01T00:00:00+01:00',
+          created_to: '2027-01-01T00:00:00Z',
+        },
+        dry_run: dryRun === 'true',
+      }),
+    ),
+  ]),
+  goodRetry('in chunks', RETRY_BODY, JSON_HEADERS, 7),
+  goodRetry('in JSON of another name', RETRY_BODY, { 'content-type': 'application/x+json' }),
+  goodRetry('as long as a body may be', RETRY_BODY.padEnd(CONTRACT_BODY_BYTES_MAX)),
+
+  badRetry('{}', ['filter', 'required'], ['dry_run', 'required']),
+  badRetry('{"filter":{}}', ['dry_run', 'required']),
+  badRetry('{"dry_run":true}', ['filter', 'required']),
+  ...['null', '[]', '"all"'].map((filter) =>
+    badRetry(`{"filter":${filter},"dry_run":true}`, ['filter', 'type']),
+  ),
+  ...['null', '"true"', '1'].map((dryRun) =>
+    badRetry(`{"filter":{},"dry_run":${dryRun}}`, ['dry_run', 'type']),
+  ),
+  ...['PENDING', 'PROCESSING', 'PROCESSED', 'failed'].map((status) =>
+    badRetry(`{"filter":{"status":"${status}"},"dry_run":true}`, ['filter.status', 'value']),
+  ),
+  ...['status', 'currency', 'source_account', 'created_from'].flatMap((name) =>
+    ['null', '0', '""'].map((value) =>
+      badRetry(`{"filter":{"${name}":${value}},"dry_run":true}`, [`filter.${name}`, 'value']),
+    ),
+  ),
+  ...['limit', 'cursor', 'transaction_id', '__proto__'].map((name) =>
+    badRetry(`{"filter":{"${name}":"1"},"dry_run":true}`, [`filter.${name}`, 'unknown']),
+  ),
+  ...['dryRun', '', '__proto__'].map((name) =>
+    badRetry(`{"filter":{},"dry_run":true,"${name}":{}}`, [name, 'unknown']),
+  ),
+  badRetry(
+    '{"filter":{"status":"DONE","created_to":"soon","limit":"1"},"dry_run":"no","force":true}',
+    ['filter.status', 'value'],
+    ['filter.created_to', 'value'],
+    ['filter.limit', 'unknown'],
+    ['dry_run', 'type'],
+    ['force', 'unknown'],
+  ),
+
+  refusedRetry(
+    'with no body',
+    { method: 'POST', path: RETRY_PATH, headers: JSON_HEADERS },
+    400,
+    INVALID_JSON,
+  ),
+  ...['', '{', `\ufeff${RETRY_BODY}`].map((body) =>
+    refusedRetry(`by ${JSON.stringify(body)}`, retryRequest(body), 400, INVALID_JSON),
+  ),
+  refusedRetry(
+    'with its filter twice',
+    retryRequest('{"filter":{"currency":"NOK"},"filter":{},"dry_run":false}'),
+    400,
+    INVALID_JSON,
+  ),
+  refusedRetry(
+    'with a parameter twice',
+    retryRequest('{"filter":{"currency":"NOK","currency":"USD"},"dry_run":true}'),
+    400,
+    INVALID_JSON,
+  ),
+  refusedRetry(
+    'in invalid UTF-8',
+    retryRequest(Buffer.from('{"filter":{"source_account":"\xff"},"dry_run":true}', 'latin1')),
+    400,
+    INVALID_JSON,
+  ),
+  ...[undefined, 100].map((chunkBytes) =>
+    refusedRetry(
+      `longer than the limit, ${chunkBytes === undefined ? 'in one piece' : 'chunked'}`,
+      {
+        ...retryRequest(RETRY_BODY.padEnd(CONTRACT_BODY_BYTES_MAX + 1)),
+        ...(chunkBytes === undefined ? {} : { chunkBytes }),
+      },
+      413,
+      'body_too_large',
+    ),
+  ),
+  refusedRetry('without a type', retryRequest(RETRY_BODY, {}), 415, UNSUPPORTED.code),
+  ...['text/plain', 'application/x-www-form-urlencoded', 'application/json; charset=latin1'].map(
+    (type) =>
+      refusedRetry(
+        `as ${type}`,
+        retryRequest(RETRY_BODY, { 'content-type': type }),
+        415,
+        UNSUPPORTED.code,
+      ),
+  ),
+  refusedRetry(
+    'that is compressed',
+    retryRequest(RETRY_BODY, { ...JSON_HEADERS, 'content-encoding': 'gzip' }),
+    415,
+    UNSUPPORTED.code,
+  ),
+  firstFault(
+    'the type of a retry, before its size',
+    retryRequest(tooLong, {}),
+    415,
+    UNSUPPORTED.code,
+  ),
+  firstFault('the type of a retry, before JSON', retryRequest('{', {}), 415, UNSUPPORTED.code),
+  firstFault('the size of a retry, before JSON', retryRequest(tooLong), 413, 'body_too_large'),
+  firstFault(
+    'the JSON of a retry, before members',
+    retryRequest('{"a":0,"a":0}'),
+    400,
+    INVALID_JSON,
+  ),
+
+  ((id): ContractCase => ({
+    name: '409: a retry of what has not failed',
+    before: [webhookRequest(text({ transaction_id: id }))],
+    request: { method: 'POST', path: `${transactionPath(id)}/retry` },
+    status: 409,
+    code: 'transaction_not_failed',
+    errors: [['status', 'not_failed']],
+    transactionId: id,
+    stored: true,
+    shown: shownAs(transactionBody({ transaction_id: id })),
+  }))(newId()),
+]
+
+const UNDECODABLE = [
+  '%',
+  '%4',
+  '%ZZ',
+  '%80',
+  'a%C3',
+  '%C3%28',
+  '%C0%AF',
+  '%ED%A0%80',
+  '%F5%80%80%80',
+]
+const UNKNOWN = ['unknown', '%00', '%2E%2E%2F', 'toString', 'retry', 'x'.repeat(300)]
+
 const READ_ONLY = [
   '/',
   '/livez',
@@ -898,7 +1219,10 @@ const READ_ONLY = [
   '/swagger',
   '/swagger/json',
   '/swagger/ui.js',
+  LIST_PATH,
+  CONFLICTS_PATH,
   '/v1/transactions/unknown',
+  '/v1/transactions/unknown/attempts',
 ] as const
 
 const routes: ContractCase[] = [
@@ -907,10 +1231,14 @@ const routes: ContractCase[] = [
       wrongMethod(method, path, 'GET, HEAD'),
     ),
   ),
-  ...['/webhook', WEBHOOK_PATH].flatMap((path) =>
+  ...['/webhook', WEBHOOK_PATH, '/v1/transactions/unknown/retry'].flatMap((path) =>
     ['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].map((method) =>
       wrongMethod(method, path, 'POST'),
     ),
+  ),
+  // The path of a transaction with this id, and that of a retry of many.
+  ...['PUT', 'PATCH', 'DELETE', 'OPTIONS'].map((method) =>
+    wrongMethod(method, RETRY_PATH, 'GET, HEAD, POST'),
   ),
   ...[
     '/nope',
@@ -921,6 +1249,15 @@ const routes: ContractCase[] = [
     '/v1/transactions//',
     '/v1/transactions/a/b',
     '/v1/transactions/unknown/',
+    '/v1/transactions//attempts',
+    '/v1/transactions//retry',
+    '/v1/transactions/unknown/attempts/',
+    '/v1/transactions/unknown/attempts/1',
+    '/v1/transactions/unknown/retry/',
+    '/v1/transactions/unknown/Retry',
+    '/v1/transactions/retry/',
+    '/v1/conflicts/',
+    '/v1/conflicts/unknown',
     '/livez/',
     '/LIVEZ',
     '/webhook/',
@@ -931,13 +1268,18 @@ const routes: ContractCase[] = [
   ].flatMap((path) =>
     ['GET', 'POST', 'HEAD'].map((method) => route(method, path, 404, 'not_found')),
   ),
-  ...['%', '%4', '%ZZ', '%80', 'a%C3', '%C3%28', '%C0%AF', '%ED%A0%80', '%F5%80%80%80'].map((id) =>
-    route('GET', `/v1/transactions/${id}`, 400, 'invalid_path'),
-  ),
-  ...['unknown', '%00', '%2E%2E%2F', 'toString', 'x'.repeat(300)].map((id) =>
-    route('GET', `/v1/transactions/${id}`, 404, 'transaction_not_found'),
-  ),
+  ...(
+    [
+      ['GET', ''],
+      ['GET', '/attempts'],
+      ['POST', '/retry'],
+    ] as const
+  ).flatMap(([method, end]) => [
+    ...UNDECODABLE.map((id) => route(method, `${LIST_PATH}/${id}${end}`, 400, 'invalid_path')),
+    ...UNKNOWN.map((id) => route(method, `${LIST_PATH}/${id}${end}`, 404, 'transaction_not_found')),
+  ]),
   route('HEAD', '/v1/transactions/unknown', 404, 'transaction_not_found'),
+  route('HEAD', '/v1/transactions/unknown/attempts', 404, 'transaction_not_found'),
   route('GET', '/livez', 200),
   route('HEAD', '/livez', 200),
   route('GET', '/livez?x=1', 200),
@@ -956,5 +1298,7 @@ export const CONTRACT_CASES: readonly ContractCase[] = [
   ...sizes,
   ...order,
   ...known,
+  ...lists,
+  ...retries,
   ...routes,
 ]
