@@ -91,7 +91,7 @@ export function readQuery<Name extends Parameter>(
   }
   const values = readParameters(new Map(entries), names, '', parts)
   if (parts.length === 0) return values
-  const detail = 'The query is not one of this list: `errors` names every fault.'
+  const detail = 'The query is not one of this path: `errors` names every fault.'
   throw new Problem('invalid_parameters', detail, { errors: parts })
 }
 
