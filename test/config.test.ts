@@ -306,7 +306,7 @@ describe('the command line', () => {
     [['serve', 'serve'], {}, ['"serve" is not a verb of txhook']],
     [['healthcheck', '--bogus'], {}, ['--bogus is not a flag of txhook']],
     [['--port'], {}, ['--port needs a value']],
-    [['--port', '--host', 'x'], {}, ['--port needs a value']],
+    [['--port', '--host', 'localhost'], {}, ['--port needs a value']],
     [['--port='], {}, ['--port must be a whole number from 0 to 65535, not ""']],
     [['--port=x'], {}, ['--port must be a whole number from 0 to 65535, not "x"']],
     [['serve', '--port', '-1'], {}, ['--port must be a whole number from 0 to 65535, not "-1"']],
@@ -387,7 +387,8 @@ describe('serve', () => {
       expect([exitCode, ready, complaint]).toEqual([0, 200, ''])
       const lines = printed.trimEnd().split('\n')
       const messages = lines.map((text) => (JSON.parse(text) as { message: string }).message)
-      expect(messages.at(-3)).toStartWith('listening on http://127.0.0.1:')
+      expect(messages.at(-4)).toStartWith('listening on http://127.0.0.1:')
+      expect(messages.at(-3)).toStartWith('the service is open: ')
       expect(messages.slice(-2)).toEqual(['stopping', 'stopped'])
     }
   })
