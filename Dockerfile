@@ -10,6 +10,7 @@ COPY --from=build /src/dist/txhook /usr/local/bin/txhook
 # An empty directory that the user owns: a new volume takes its owner from it.
 COPY --from=build --chown=nonroot:nonroot /src/empty /data
 
+# Others reach it: it starts with TXHOOK_WEBHOOK_SECRETS and TXHOOK_API_KEYS, or their _FILE variants.
 ENV HOST=0.0.0.0 \
     PORT=8000 \
     TXHOOK_DATA_DIR=/data

@@ -7,3 +7,7 @@ declare module 'swagger-ui-dist/*' {
   const path: string
   export default path
 }
+declare module '*/licenses.txt' {
+  const text: string
+  export default text
+}

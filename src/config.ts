@@ -23,6 +23,10 @@ export type Config = Readonly<{
   maxAttempts: number
   /** Each webhook must be signed by one of these keys; none: signatures are not asked for. */
   webhookSecrets: readonly Uint8Array[]
+  /** What needs a key takes any of these; none: everyone may. */
+  apiKeys: readonly string[]
+  /** Whether others than this machine may reach an open service. */
+  allowInsecure: boolean
   maxBodyBytes: number
   /** Unfinished transactions beyond which the webhook takes no new one. */
   maxBacklog: number
@@ -40,6 +44,8 @@ type Setting<T> = {
   /** What the configuration has where nothing is set. */
   none?: T
   help: string
+  /** The flag alone means true. */
+  switch?: true
   /** The variable `…_FILE` names a file that has the value. */
   file?: true
   /** @throws BadValue */
@@ -125,7 +131,27 @@ export const SETTINGS: { readonly [Key in keyof Config]: Setting<Config[Key]> } 
     none: [],
     help: 'comma-separated whsec_…: every webhook must be signed by one of them',
     file: true,
-    parse: (text) => text.split(',').map((secret) => parseSecret(secret.trim()) ?? badSecret()),
+    parse: (text) => listed(text).map((secret) => parseSecret(secret) ?? badSecret()),
+  },
+  apiKeys: {
+    flag: '--api-keys',
+    variable: 'TXHOOK_API_KEYS',
+    default: undefined,
+    none: [],
+    help: 'comma-separated: all but health, webhooks and docs needs one of them',
+    file: true,
+    parse: (text) => listed(text).map((key) => (/^[!-~]+$/.test(key) ? key : badKey())),
+  },
+  allowInsecure: {
+    flag: '--allow-insecure',
+    variable: 'TXHOOK_ALLOW_INSECURE',
+    default: 'false',
+    help: 'start on a host that others reach without secrets or keys',
+    switch: true,
+    parse(text) {
+      if (text === 'true' || text === 'false') return text === 'true'
+      return fail('must be true or false')
+    },
   },
   maxBodyBytes: {
     flag: '--max-body-bytes',
@@ -183,15 +209,37 @@ export function readConfig<Name extends SettingName = SettingName>(
       faults.push(error.message)
     }
   }
+  faults.push(...exposure(values))
   return faults.length > 0 ? faults : Object.freeze(values as Pick<Config, Name>)
 }
 
+/** Nobody should find out from strangers that a service is open to them. */
+function exposure({ host, webhookSecrets, apiKeys, allowInsecure }: Partial<Config>): string[] {
+  if (allowInsecure !== false || host === undefined || isLoopback(host)) return []
+  const missing = [
+    ...(webhookSecrets?.length === 0 ? ['webhook secrets'] : []),
+    ...(apiKeys?.length === 0 ? ['API keys'] : []),
+  ]
+  if (missing.length === 0) return []
+  return [
+    `others than this machine can reach ${host}, and there are no ${missing.join(' and no ')}: ` +
+      'set both (--webhook-secrets, --api-keys), or listen on this machine only ' +
+      '(--host 127.0.0.1), or allow it (--allow-insecure)',
+  ]
+}
+
+/** Whether only this machine can reach an address. */
+export function isLoopback(host: string): boolean {
+  return /^(?:localhost|127(?:\.[0-9]{1,3}){3}|\[?::1\]?)$/i.test(host)
+}
+
 function sourceOf(
-  { flag, variable, file, default: fallback }: Setting<unknown>,
+  { flag, variable, file, switch: isSwitch, default: fallback }: Setting<unknown>,
   flags: Readonly<Record<string, string | true>>,
   environment: Environment,
 ): { source: string; text: string | undefined } {
   const given = flags[flag]
+  if (given === true && isSwitch) return { source: flag, text: 'true' }
   if (given === true) fail(`${flag} needs a value`)
   if (given !== undefined) return { source: flag, text: given }
   const path = file && environment[`${variable}_FILE`]
@@ -249,6 +297,15 @@ function httpUrl(text: string): string {
   if (url === null || !/^https?:$/.test(url.protocol)) fail('must be an http or https URL')
   if (url.username !== '' || url.password !== '') fail('must not have a user or a password in it')
   return url.href
+}
+
+/** A file may have one on each line. */
+function listed(text: string): string[] {
+  return text.split(/[,\n]/).map((part) => part.trim())
+}
+
+function badKey(): never {
+  return fail('must be comma-separated keys of visible ASCII characters')
 }
 
 function badSecret(): never {

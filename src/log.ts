@@ -19,12 +19,18 @@ export type LogOptions = {
   write(line: string): void
 }
 
+/** What one field of an entry may hold, in UTF-16 code units: a line stays one to read. */
+const FIELD_LENGTH_MAX = 2_000
+
+/** What a terminal, or a viewer of lines, may take for something else than text. */
+const UNPRINTABLE = /[\u007f-\u009f\u2028\u2029\p{Bidi_Control}]/gu
+
 /** The log of this process: LogTape keeps one configuration for all of it. */
 export function createLog({ level, terminal, write }: LogOptions): Log {
   const format = terminal ? readableLine : getJsonLinesFormatter({ properties: 'flatten' })
   configureSync({
     reset: true,
-    sinks: { out: (record) => write(format(record)) },
+    sinks: { out: (record) => write(format(record).replace(UNPRINTABLE, escaped)) },
     loggers: [
       { category: 'txhook', lowestLevel: level === 'warn' ? 'warning' : level, sinks: ['out'] },
       { category: ['logtape', 'meta'], lowestLevel: 'error', sinks: ['out'] },
@@ -32,11 +38,31 @@ export function createLog({ level, terminal, write }: LogOptions): Log {
   })
   const logger = getLogger('txhook')
   return {
-    debug: (message, fields) => logger.debug(message, fields),
-    info: (message, fields) => logger.info(message, fields),
-    warn: (message, fields) => logger.warn(message, fields),
-    error: (message, fields) => logger.error(message, fields),
+    debug: (message, fields) => logger.debug(message, bounded(fields)),
+    info: (message, fields) => logger.info(message, bounded(fields)),
+    warn: (message, fields) => logger.warn(message, bounded(fields)),
+    error: (message, fields) => logger.error(message, bounded(fields)),
   }
+}
+
+/** JSON has escaped the rest of what could forge a line. */
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+}
+
+/** Cuts what is too long: a value that isn't text is then shown as some. */
+function bounded(fields: Record<string, unknown> = {}): Record<string, unknown> {
+  const entries = Object.entries(fields).map(([name, value]) => {
+    const text = textOf(value)
+    const tooLong = text.length > FIELD_LENGTH_MAX
+    return [name, tooLong ? `${text.slice(0, FIELD_LENGTH_MAX)}…` : value]
+  })
+  return Object.fromEntries(entries)
+}
+
+function textOf(value: unknown): string {
+  if (typeof value === 'string') return value
+  return value instanceof Error ? Bun.inspect(value) : (JSON.stringify(value) ?? '')
 }
 
 const colored = getAnsiColorFormatter({ timestamp: 'time', category: () => '' })

@@ -3,6 +3,7 @@ import type { Config } from './config.ts'
 import { EXIT, StartError } from './exit.ts'
 import { type App, createApp } from './http/app.ts'
 import type { Health } from './http/health.ts'
+import { isRetry } from './http/retries.ts'
 import type { Log } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { configuredProcessor } from './processors/configured.ts'
@@ -47,8 +48,11 @@ const DRAIN_MS = 5_000
 /** How long the answer to a write that only probes holds. */
 const PROBE_MS = 1_000
 
-/** A whole request may take this long, a slow sender's body included. */
-const REQUEST_S_MAX = 30
+/** A request may take this long to come in, head and body: slow senders are cut. */
+const REQUEST_S_MAX = 10
+
+/** A retry of millions goes through many commits before its answer; Bun waits no longer. */
+const RETRY_S_MAX = 255
 
 /**
  * Opens the store and wires everything; nothing runs yet.
@@ -157,7 +161,10 @@ function listen({ host: hostname, port }: Config, app: App): Bun.Server<undefine
     return Bun.serve({
       hostname,
       port,
-      fetch: app.fetch,
+      fetch(request, server) {
+        if (isRetry(request)) server.timeout(request, RETRY_S_MAX)
+        return app.fetch(request)
+      },
       // The app refuses bodies that are too long itself, with a problem that says so.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       idleTimeout: REQUEST_S_MAX,

@@ -20,6 +20,11 @@ export function parseSecret(text: string): Uint8Array | undefined {
   return key.length >= SECRET_BYTES_MIN && key.length <= SECRET_BYTES_MAX ? key : undefined
 }
 
+/** A key as its `whsec_…` secret. */
+export function encodeSecret(key: Uint8Array): string {
+  return `${PREFIX}${Buffer.from(key).toString('base64')}`
+}
+
 /** The `v1` signature of a body under an id and a timestamp in unix seconds. */
 export function signatureOf(
   key: Uint8Array,
@@ -69,8 +74,8 @@ export function signatureFault(
   return `No signature in ${signatureName} matches.`
 }
 
-/** `svix-*` names count where no `webhook-*` one is sent. */
-function headerNames(headers: Headers): readonly [string, string, string] {
+/** The names of id, timestamp and signatures: `svix-*` ones count where no `webhook-*` one is sent. */
+export function headerNames(headers: Headers): readonly [string, string, string] {
   const standard = ['webhook-id', 'webhook-timestamp', 'webhook-signature'] as const
   const svix = ['svix-id', 'svix-timestamp', 'svix-signature'] as const
   const sent = (names: readonly string[]) => names.some((name) => headers.has(name))

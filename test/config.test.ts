@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { chmodSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type CommandLineDeps, runCommandLine } from '../src/commands/command-line.ts'
 import { type Config, type Environment, readConfig, SETTINGS } from '../src/config.ts'
@@ -33,6 +33,12 @@ const GOOD: [key: keyof Config, flag: string, variable: string, read: unknown, u
   ['maxBacklog', '1', '9007199254740991', 1, 1_000_000],
   ['logLevel', 'debug', 'error', 'debug', 'info'],
   ['webhookSecrets', secretOf('a'), secretOf('b'), [keyOf('a')], []],
+  ['targetUrl', 'https://a.example/b?c', 'http://[::1]:1/', 'https://a.example/b?c', undefined],
+  ['targetSecret', secretOf('a'), secretOf('b'), keyOf('a'), undefined],
+  ['targetTimeoutMs', '1', '600000', 1, 15_000],
+  ['concurrency', '1', '256', 1, 64],
+  ['maxAttempts', '1', '1000', 1, 8],
+  ['apiKeys', 'key-a,key-b', 'key-c', ['key-a', 'key-b'], []],
 ]
 
 describe.each(GOOD)('the setting %s', (key, first, second, read, unset) => {
@@ -90,6 +96,29 @@ const BAD: [key: keyof Config, values: string[]][] = [
       `${secretOf('a')} ${secretOf('b')}`,
     ],
   ],
+  [
+    'targetUrl',
+    [
+      '',
+      'ledger.example',
+      '//ledger.example/',
+      '/transactions',
+      'ftp://ledger.example/',
+      'file:///etc/passwd',
+      'javascript:alert(1)',
+      'http://',
+      'http://a b/',
+      'http://a:70000/',
+      'http://user@ledger.example/',
+      'http://user:password@ledger.example/',
+      'http://:password@ledger.example/',
+    ],
+  ],
+  ['targetSecret', ['', 'secret', 'whsec_', `${secretOf('a')},${secretOf('b')}`]],
+  ['targetTimeoutMs', [...NOT_NUMBERS, '0', '600001']],
+  ['concurrency', [...NOT_NUMBERS, '0', '257']],
+  ['maxAttempts', [...NOT_NUMBERS, '0', '1001']],
+  ['apiKeys', ['', ',', 'a,', ',a', 'a,,b', 'a b', 'a\tb', 'ä', 'a\x7f', 'a,b c', '\u00a0a\u200b']],
 ]
 
 describe.each(BAD)('the setting %s', (key, values) => {
@@ -106,11 +135,8 @@ describe.each(BAD)('the setting %s', (key, values) => {
 
 test('there is nothing among the settings that these tests don’t know', () => {
   const known = new Set<string>([...GOOD, ...BAD].map(([key]) => key))
-  const later = ['targetUrl', 'targetSecret', 'targetTimeoutMs', 'concurrency', 'maxAttempts']
-  const others = [...later, 'apiKeys', 'allowInsecure']
-  expect(
-    Object.keys(SETTINGS).filter((key) => !known.has(key) && !others.includes(key)),
-  ).toBeEmpty()
+  // It alone has a flag without a value.
+  expect(Object.keys(SETTINGS).filter((key) => !known.has(key))).toEqual(['allowInsecure'])
 })
 
 test('a configuration can’t be changed', () => {
@@ -126,6 +152,114 @@ test('several secrets are all taken, with spaces around the commas', () => {
   expect(config({ '--webhook-secrets': secrets }).webhookSecrets).toEqual(
     ['a', 'b', 'c'].map(keyOf),
   )
+})
+
+test('API keys may be any visible ASCII, with spaces around the commas', () => {
+  const keys = '!"#$%&\'()*+-./:;<=>?@[]^_`{|}~'
+  expect(config({ '--api-keys': `${keys} , a,\tb ` }).apiKeys).toEqual([keys, 'a', 'b'])
+})
+
+describe('what is allowed insecurely', () => {
+  const { flag, variable } = SETTINGS.allowInsecure
+
+  test.each([
+    [{}, {}, false],
+    [{ [flag]: true }, {}, true],
+    [{ [flag]: 'true' }, {}, true],
+    [{ [flag]: 'false' }, {}, false],
+    [{}, { [variable]: 'true' }, true],
+    [{}, { [variable]: 'false' }, false],
+    [{}, { [variable]: '' }, false],
+    [{ [flag]: 'false' }, { [variable]: 'true' }, false],
+    [{ [flag]: true }, { [variable]: 'false' }, true],
+    [{ [flag]: 'true' }, { [variable]: 'nonsense' }, true],
+  ] as [Flags, Environment, boolean][])('is by %j and %j: %p', (flags, environment, allowed) => {
+    expect(config(flags, environment).allowInsecure).toBe(allowed)
+  })
+
+  test.each(['', 'yes', '1', '0', 'TRUE', 'True', ' true', 'on', 'no'])('is not by %p', (value) => {
+    expect(faults({ [flag]: value })).toEqual([`${flag} must be true or false`])
+    if (value === '') return
+    expect(faults({}, { [variable]: value })).toEqual([`${variable} must be true or false`])
+  })
+})
+
+describe('a host', () => {
+  const OTHERS = [
+    '0.0.0.0',
+    '::',
+    '[::]',
+    '192.168.1.1',
+    '10.0.0.1',
+    '8.8.8.8',
+    '128.0.0.1',
+    '1.127.0.0.1',
+    '127.0.0.1.example',
+    'x127.0.0.1',
+    'fe80::1',
+    '2001:db8::1',
+    '::2',
+    '::ffff:192.168.1.1',
+    'txhook.example',
+    'localhost.example',
+    'notlocalhost',
+    '*',
+  ]
+  const secrets = { '--webhook-secrets': secretOf('a') }
+  const keys = { '--api-keys': 'key-a' }
+
+  test.each([
+    'localhost',
+    'LOCALHOST',
+    '127.0.0.1',
+    '127.1.2.3',
+    '127.255.255.254',
+    '::1',
+    '[::1]',
+  ])('that only this machine reaches needs neither secrets nor keys: %s', (host) => {
+    expect(config({ '--host': host }).host).toBe(host)
+    expect(config({ '--host': host, ...secrets }).host).toBe(host)
+    expect(config({}, { HOST: host }).host).toBe(host)
+  })
+
+  test.each(OTHERS)('that others reach needs both, or leave: %s', (host) => {
+    const [fault = '', ...more] = faults({ '--host': host })
+    expect(more).toBeEmpty()
+    expect(fault).toContain(` ${host}, and there are no webhook secrets and no API keys: `)
+    for (const way of ['--webhook-secrets, --api-keys', '--host 127.0.0.1', '--allow-insecure']) {
+      expect(fault).toContain(`(${way})`)
+    }
+    expect(faults({}, { HOST: host })).toEqual([fault])
+    expect(faults({ '--host': host, '--allow-insecure': 'false' })).toEqual([fault])
+    expect(faults({ '--host': host, ...secrets })[0]).toContain('there are no API keys: ')
+    expect(faults({ '--host': host, ...keys })[0]).toContain('there are no webhook secrets: ')
+
+    expect(config({ '--host': host, ...secrets, ...keys }).host).toBe(host)
+    expect(config({ '--host': host, '--allow-insecure': true }).host).toBe(host)
+    expect(config({ '--host': host }, { TXHOOK_ALLOW_INSECURE: 'true' }).host).toBe(host)
+    const variables = { TXHOOK_WEBHOOK_SECRETS: secretOf('a'), TXHOOK_API_KEYS: 'key-a' }
+    expect(config({ '--host': host }, variables).host).toBe(host)
+  })
+
+  test('that others reach is a fault among others', () => {
+    const all = faults({ '--host': '0.0.0.0', '--port': 'x' }, { TXHOOK_NOPE: '1' })
+    expect(all).toHaveLength(3)
+    expect(all.filter((fault) => fault.includes('0.0.0.0'))).toHaveLength(1)
+    // Bad secrets are one fault, and not two.
+    const bad = faults({ '--host': '0.0.0.0', '--webhook-secrets': 'bad', ...keys })
+    expect(bad.map((fault) => fault.split(' ')[0])).toEqual(['--webhook-secrets'])
+    const lacking = faults({ '--host': '0.0.0.0', '--webhook-secrets': 'bad' })
+    expect(lacking).toHaveLength(2)
+    expect(lacking[1]).toContain('there are no API keys: ')
+    const unclear = faults({ '--host': '0.0.0.0', '--allow-insecure': 'perhaps' })
+    expect(unclear).toEqual(['--allow-insecure must be true or false'])
+  })
+
+  test('of a server to ask needs neither', () => {
+    for (const host of OTHERS) {
+      expect(readConfig({ '--host': host }, {}, ['host', 'port'])).toEqual({ host, port: 8000 })
+    }
+  })
 })
 
 test('every fault is named, wherever it is', () => {
@@ -172,6 +306,27 @@ test('no fault shows a secret', () => {
   const [fault] = faults({}, { TXHOOK_WEBHOOK_SECRETS: secret })
   expect(fault).not.toContain(secret.slice(6, 20))
   expect(fault).not.toContain('bad')
+})
+
+test('no fault shows a key, a secret or what may be a token in a URL', () => {
+  const hidden = 'hidden-8d7fca12'
+  for (const [{ flag, variable }, value] of [
+    [SETTINGS.apiKeys, `${hidden},b c`],
+    [SETTINGS.apiKeys, `${hidden},,`],
+    [SETTINGS.webhookSecrets, hidden],
+    [SETTINGS.webhookSecrets, `whsec_${hidden}`],
+    [SETTINGS.targetSecret, hidden],
+    [SETTINGS.targetSecret, `whsec_${hidden}`],
+    [SETTINGS.targetUrl, `ftp://ledger.example/${hidden}`],
+    [SETTINGS.targetUrl, `http://${hidden}@ledger.example/`],
+    [SETTINGS.targetUrl, `http://x:${hidden}@ledger.example/`],
+    [SETTINGS.targetUrl, `nowhere?token=${hidden}`],
+  ] as const) {
+    for (const all of [faults({ [flag]: value }), faults({}, { [variable]: value })]) {
+      expect(all).toHaveLength(1)
+      expect(all[0]).not.toContain('hidden')
+    }
+  }
 })
 
 describe('a secret from a file', () => {
@@ -229,6 +384,76 @@ describe('a secret from a file', () => {
       expect(fault).toMatch(/^TXHOOK_WEBHOOK_SECRETS_FILE(:| must)/)
       expect(fault).not.toContain('nonsense')
       expect(more).toBeEmpty()
+    }
+  })
+})
+
+describe('keys from a file', () => {
+  const VARIABLES = { apiKeys: 'TXHOOK_API_KEYS', targetSecret: 'TXHOOK_TARGET_SECRET' } as const
+
+  function fileWith(directory: string, text: string): string {
+    const path = join(directory, 'keys')
+    writeFileSync(path, text)
+    return path
+  }
+
+  test.each([
+    ['one', 'key-a', ['key-a']],
+    ['with a line end', 'key-a\n', ['key-a']],
+    ['one on each line', 'key-a\nkey-b\n', ['key-a', 'key-b']],
+    ['with the line ends of Windows', 'key-a\r\nkey-b\r\n', ['key-a', 'key-b']],
+    ['comma-separated', 'key-a, key-b,key-c', ['key-a', 'key-b', 'key-c']],
+    ['in both ways', 'key-a,key-b\nkey-c', ['key-a', 'key-b', 'key-c']],
+    ['with blank lines around them', '\n\nkey-a\n\n', ['key-a']],
+  ])('count: %s', (_name, text, keys) => {
+    using directory = temporaryDirectory()
+    const environment = { TXHOOK_API_KEYS_FILE: fileWith(directory.path, text) }
+    expect(config({}, environment).apiKeys).toEqual(keys)
+  })
+
+  test('are secrets one on each line, and a target secret alone', () => {
+    using directory = temporaryDirectory()
+    const two = fileWith(directory.path, `${secretOf('a')}\n${secretOf('b')}\n`)
+    const { webhookSecrets } = config({}, { TXHOOK_WEBHOOK_SECRETS_FILE: two })
+    expect(webhookSecrets).toEqual([keyOf('a'), keyOf('b')])
+    expect(faults({}, { TXHOOK_TARGET_SECRET_FILE: two })[0]).toStartWith(
+      'TXHOOK_TARGET_SECRET_FILE must be one secret',
+    )
+    const one = fileWith(directory.path, `${secretOf('a')}\r\n`)
+    expect(config({}, { TXHOOK_TARGET_SECRET_FILE: one }).targetSecret).toEqual(keyOf('a'))
+  })
+
+  test('and from the variable can’t both be, but the flag wins over either', () => {
+    using directory = temporaryDirectory()
+    for (const [key, variable] of Object.entries(VARIABLES)) {
+      const path = fileWith(directory.path, secretOf('a'))
+      const both = { [variable]: secretOf('b'), [`${variable}_FILE`]: path }
+      expect(faults({}, both)).toEqual([`${variable} and ${variable}_FILE are both set`])
+      const { flag } = SETTINGS[key as keyof typeof VARIABLES]
+      const { apiKeys, targetSecret } = config({ [flag]: secretOf('c') }, both)
+      expect(key === 'apiKeys' ? apiKeys : targetSecret).toEqual(
+        key === 'apiKeys' ? [secretOf('c')] : keyOf('c'),
+      )
+    }
+  })
+
+  test('are a fault where the file is missing, a directory, empty or bad', () => {
+    using directory = temporaryDirectory()
+    const missing = join(directory.path, 'missing')
+    const texts = ['', '\n', 'hidden key', 'hidden,,key', 'hidden\n\nkey', 'hidden\0key', '\ufeffä']
+    for (const variable of Object.values(VARIABLES)) {
+      for (const path of [missing, directory.path]) {
+        const [fault, ...more] = faults({}, { [`${variable}_FILE`]: path })
+        expect(fault).toStartWith(`${variable}_FILE: `)
+        expect(more).toBeEmpty()
+      }
+      for (const text of texts) {
+        const path = fileWith(directory.path, text)
+        const [fault, ...more] = faults({}, { [`${variable}_FILE`]: path })
+        expect(fault).toStartWith(`${variable}_FILE must be `)
+        expect(fault).not.toContain('hidden')
+        expect(more).toBeEmpty()
+      }
     }
   })
 })
@@ -306,7 +531,7 @@ describe('the command line', () => {
     [['serve', 'serve'], {}, ['"serve" is not a verb of txhook']],
     [['healthcheck', '--bogus'], {}, ['--bogus is not a flag of txhook']],
     [['--port'], {}, ['--port needs a value']],
-    [['--port', '--host', 'x'], {}, ['--port needs a value']],
+    [['--port', '--host', 'localhost'], {}, ['--port needs a value']],
     [['--port='], {}, ['--port must be a whole number from 0 to 65535, not ""']],
     [['--port=x'], {}, ['--port must be a whole number from 0 to 65535, not "x"']],
     [['serve', '--port', '-1'], {}, ['--port must be a whole number from 0 to 65535, not "-1"']],
@@ -387,9 +612,60 @@ describe('serve', () => {
       expect([exitCode, ready, complaint]).toEqual([0, 200, ''])
       const lines = printed.trimEnd().split('\n')
       const messages = lines.map((text) => (JSON.parse(text) as { message: string }).message)
-      expect(messages.at(-3)).toStartWith('listening on http://127.0.0.1:')
+      expect(messages.at(-4)).toStartWith('listening on http://127.0.0.1:')
+      expect(messages.at(-3)).toStartWith('the service is open: ')
       expect(messages.slice(-2)).toEqual(['stopping', 'stopped'])
     }
+  })
+
+  test.each([[['--host', '0.0.0.0']], [['--host=::']], [['--host', '192.168.1.1', '--port', 'x']]])(
+    'is refused on a host that others reach, with all ways out: %j',
+    async (line) => {
+      using directory = temporaryDirectory()
+      const dataDir = join(directory.path, 'data')
+      const { exitCode, printed, complaint } = await run([...line, '--data-dir', dataDir])
+      expect([exitCode, printed, existsSync(dataDir)]).toEqual([2, '', false])
+      for (const way of ['--webhook-secrets', '--api-keys', '--host 127.0.0.1']) {
+        expect(complaint).toContain(way)
+      }
+      expect(complaint).toContain('--allow-insecure')
+      expect(complaint.includes('--port must be')).toBe(line.includes('x'))
+    },
+  )
+
+  test.each([
+    [
+      ['--webhook-secrets', secretOf('a'), '--api-keys', 'key-a'],
+      [401, 401],
+    ],
+    [['--allow-insecure'], [415, 200]],
+    [
+      ['--allow-insecure', '--api-keys', 'key-a'],
+      [415, 401],
+    ],
+    [
+      ['--allow-insecure=true', '--webhook-secrets', secretOf('a')],
+      [401, 200],
+    ],
+  ])('starts on every address with both, or where it is allowed: %j', async (line, statuses) => {
+    using directory = temporaryDirectory()
+    const address = ['--host', '0.0.0.0', '--port', '0', '--data-dir', directory.path]
+    let answers: number[] = []
+    const { exitCode, printed, complaint } = await run([...address, ...line], {}, async (url) => {
+      const { port } = new URL(url)
+      const type = statuses[0] === 401 ? 'application/json' : 'text/plain'
+      const headers = { 'content-type': type }
+      const init = { method: 'POST', headers, body: '{}' }
+      const asked = [fetch(`http://127.0.0.1:${port}/webhook`, init)]
+      asked.push(fetch(`http://127.0.0.1:${port}/v1/transactions`))
+      answers = (await Promise.all(asked)).map(({ status }) => status)
+    })
+    expect([exitCode, complaint, answers]).toEqual([0, '', statuses])
+    // And says what is open to whom.
+    const anyone = (what: string) => printed.includes(`anyone who reaches it can ${what}`)
+    expect([anyone('post'), anyone('read')]).toEqual(statuses.map((status) => status !== 401))
+    for (const hidden of [secretOf('a').slice(6, 20), 'key-a'])
+      expect(printed).not.toContain(hidden)
   })
 
   test('ends with 1 where the port is taken, and lets go of the directory', async () => {

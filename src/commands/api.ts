@@ -3,23 +3,32 @@ import { request as httpsRequest } from 'node:https'
 import type { Config } from '../config.ts'
 
 /** How long the server may take to answer. A retry of a million transactions takes its time. */
-const TIMEOUT_MS = 60_000
+const TIMEOUT_MS = 255_000
 
 /** What a server answered: the status, and the body as it came. */
 export type Answer = { status: number; body: string }
 
-export type ApiRequest = { method?: 'GET' | 'POST'; body?: string; timeoutMs?: number }
+export type ApiRequest = {
+  method?: 'GET' | 'POST'
+  /** JSON. */
+  body?: string
+  headers?: Readonly<Record<string, string>>
+  timeoutMs?: number
+}
 
 /**
  * Asks a server. Not by fetch, which would ask a proxy that the environment names.
  *
  * @throws Error where there is no answer
  */
-export function ask(url: URL, { method = 'GET', body, timeoutMs }: ApiRequest): Promise<Answer> {
+export function ask(
+  url: URL,
+  { method = 'GET', body, headers: given = {}, timeoutMs }: ApiRequest,
+): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>()
   const timeout = timeoutMs ?? TIMEOUT_MS
   const send = url.protocol === 'https:' ? httpsRequest : httpRequest
-  const headers = body === undefined ? {} : { 'content-type': 'application/json' }
+  const headers = body === undefined ? given : { ...given, 'content-type': 'application/json' }
   const request = send(url, { method, headers, timeout }, (response) => {
     const chunks: Buffer[] = []
     response.on('data', (chunk: Buffer) => chunks.push(chunk))

@@ -4,9 +4,11 @@ import { EXIT } from '../exit.ts'
 import { createLog } from '../log.ts'
 import { VERSION } from '../version.ts'
 import { healthcheck } from './healthcheck.ts'
+import licenses from './licenses.txt' with { type: 'text' }
 import { addOperations } from './operations.ts'
 import { serve } from './serve.ts'
 import { ADDRESS, configOf, withSettings } from './settings.ts'
+import { addSignatures } from './signatures.ts'
 
 /** What the command line needs of the process that it runs in. */
 export type CommandLineDeps = {
@@ -53,14 +55,21 @@ export async function runCommandLine(
       exitCode = config === undefined ? EXIT.usage : await healthcheck(config, complain)
     })
 
-  addOperations(program, deps, (code) => {
+  const done = (code: number) => {
     exitCode = code
-  })
+  }
+  addOperations(program, deps, done)
+  addSignatures(program, deps, done)
 
   program
     .command('version')
     .description('print the version')
     .action(() => print(`${VERSION}\n`))
+
+  program
+    .command('licenses')
+    .description('print what the executable contains, and under which licenses')
+    .action(() => print(licenses))
 
   try {
     await program.parseAsync(words, { from: 'user' })

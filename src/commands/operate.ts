@@ -6,6 +6,8 @@ import { type ApiRequest, ask } from './api.ts'
 export type OperateDeps = {
   /** Where the server is; without a slash at its end. */
   url: string
+  /** Where the server wants one. */
+  apiKey: string | undefined
   print(text: string): void
   complain(text: string): void
 }
@@ -65,10 +67,11 @@ type Page = { data: unknown[]; next_cursor: string | null }
 async function answer<T = unknown>(
   path: string,
   request: ApiRequest,
-  { url, complain }: OperateDeps,
+  { url, apiKey, complain }: OperateDeps,
 ): Promise<T | undefined> {
   try {
-    const { status, body } = await ask(new URL(`${url}${path}`), request)
+    const headers = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }
+    const { status, body } = await ask(new URL(`${url}${path}`), { ...request, headers })
     if (status >= 200 && status <= 299) return JSON.parse(body) as T
     complain(`txhook: ${url} answers ${status}: ${explained(body)}\n`)
   } catch (error) {

@@ -7,6 +7,9 @@ import { urlOf } from './api.ts'
 import { type Filter, get, list, type OperateDeps, retryMany, retryOne } from './operate.ts'
 import { ADDRESS, configOf, type SettingsDeps, withSettings } from './settings.ts'
 
+/** Where a server is, and what it asks for. */
+const CLIENT = [...ADDRESS, 'apiKeys'] as const
+
 /** The options of a verb that talks to a server, by commander's names. */
 type Options = { url?: string; limit?: string; dryRun?: true } & Record<string, unknown>
 
@@ -66,17 +69,18 @@ export function addOperations(
     description: string,
     run: (words: readonly string[], options: Options, deps: OperateDeps) => Promise<number>,
   ): Command {
-    const command = withSettings(program.command(usage), ADDRESS)
+    const command = withSettings(program.command(usage), CLIENT)
       .allowUnknownOption(false)
       .allowExcessArguments(false)
       .description(description)
       .option('--url <url>', 'where the server is (default: as --host and --port say)')
     return command.action(async () => {
-      const config = configOf(command, ADDRESS, deps)
+      const config = configOf(command, CLIENT, deps)
       const options = command.opts<Options>()
       const url = config === undefined ? undefined : serverUrl(options, config, complain)
       const words = command.args
-      done(url === undefined ? EXIT.usage : await run(words, options, { ...deps, url }))
+      const apiKey = config?.apiKeys[0]
+      done(url === undefined ? EXIT.usage : await run(words, options, { ...deps, url, apiKey }))
     })
   }
 

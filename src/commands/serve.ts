@@ -35,6 +35,13 @@ export async function serve(config: Config, deps: ServeDeps): Promise<number> {
     await service.start()
     const url = service.listen()
     log.info(`listening on ${url}`, { url })
+    if (config.webhookSecrets.length === 0 || config.apiKeys.length === 0) {
+      const open = [
+        ...(config.webhookSecrets.length === 0 ? ['anyone who reaches it can post'] : []),
+        ...(config.apiKeys.length === 0 ? ['anyone who reaches it can read and retry'] : []),
+      ]
+      log.warn(`the service is open: ${open.join(', ')}`)
+    }
   } catch (error) {
     complain(`txhook: ${(error as Error).message}\n`)
     if (!(error instanceof StartError)) log.error('the start failed', { error })

@@ -1,13 +1,15 @@
 import { Elysia } from 'elysia'
+import type { Config } from '../config.ts'
 import type { Log } from '../log.ts'
 import { StorageUnavailable } from '../store/commits.ts'
 import { type ConflictsDeps, conflicts } from './conflicts.ts'
 import { docs } from './docs.ts'
 import { type HealthDeps, health } from './health.ts'
+import { createKeyCheck, isOpen } from './keys.ts'
 import { type MetricsDeps, metrics } from './metrics.ts'
 import { newRequestId, Problem, problemResponse, REQUEST_ID, RETRY_AFTER } from './problem.ts'
 import { type RetriesDeps, retries } from './retries.ts'
-import { components } from './schemas.ts'
+import { components, DESCRIPTION } from './schemas.ts'
 import { type TransactionsDeps, transactions } from './transactions.ts'
 import { type WebhooksDeps, webhooks } from './webhooks.ts'
 
@@ -16,26 +18,36 @@ export type AppDeps = HealthDeps &
   TransactionsDeps &
   RetriesDeps &
   ConflictsDeps &
-  WebhooksDeps & { log: Log; version: string }
+  WebhooksDeps & { log: Log; version: string; config: Pick<Config, 'apiKeys'> }
 
 /** A storage that refuses refuses thousands a second: one entry in so many ms tells of it. */
 const REFUSAL_LOG_MS = 10_000
+
+/** Requests under way, beyond which there is no hope of an answer in time. */
+const REQUESTS_MAX = 10_000
+
+/** No id is nearly as long: 255 characters make 2,295 when percent-encoded. */
+const URL_LENGTH_MAX = 8_000
 
 /** The whole of the HTTP side: a function from request to response. It never listens. */
 export type App = { fetch(request: Request): Promise<Response> }
 
 /** Puts the routes together. */
 export function createApp(deps: AppDeps): App {
-  const { clock, log, version } = deps
+  const { clock, log, version, config } = deps
+  const checkKey = createKeyCheck(config.apiKeys)
   const documentation = {
-    info: { title: 'txhook', version, description: 'Transaction webhooks, taken and processed.' },
+    info: { title: 'txhook', version, description: DESCRIPTION },
     components,
+    security: [{ apiKey: [] }],
   }
   // Unless told, Elysia takes every host name to have four characters or more.
   const app = new Elysia({ strictPath: true, handler: { standardHostname: false } })
     // Before every route, so that it has the errors of all of them.
     .onError(({ code, error, request }) =>
-      code === 'NOT_FOUND' ? problemResponse(noRoute(request)) : failure(error),
+      code === 'NOT_FOUND'
+        ? problemResponse(noRoute(request.method, pathOf(request.url)))
+        : failure(error),
     )
     .use(health(deps))
     .use(webhooks(deps))
@@ -62,26 +74,61 @@ export function createApp(deps: AppDeps): App {
     return response
   }
 
-  function noRoute(request: Request): Problem {
-    const methods = methodsOf(app.routes, URL.parse(request.url)?.pathname ?? '')
-    if (methods.length === 0 || methods.includes(request.method))
+  function noRoute(method: string, path: string): Problem {
+    const methods = methodsOf(app.routes, path)
+    if (methods.length === 0 || methods.includes(method))
       return new Problem('not_found', 'There is nothing at this path.')
     const allow = methods.join(', ')
     const detail = `This path takes ${allow}.`
     return new Problem('method_not_allowed', detail, { headers: { allow } })
   }
 
+  /** Refuses what needs no look at the request's meaning. */
+  function admit({ url, method, headers }: Request): void {
+    if (url.length > URL_LENGTH_MAX) {
+      const detail = `The URI must have at most ${URL_LENGTH_MAX} characters.`
+      throw new Problem('uri_too_long', detail)
+    }
+    if (config.apiKeys.length === 0) return
+    const path = pathOf(url)
+    if (isOpen(path)) return
+    if (methodsOf(app.routes, path).length === 0) throw noRoute(method, path)
+    checkKey(headers)
+  }
+
+  let underWay = 0
+
   return {
     async fetch(request) {
+      underWay++
       try {
-        const response = await app.fetch(withHost(request))
-        if (!response.headers.has(REQUEST_ID)) response.headers.set(REQUEST_ID, newRequestId())
-        return response
+        if (underWay > REQUESTS_MAX) {
+          throw new Problem('overloaded', 'There are too many requests under way.', {
+            headers: RETRY_AFTER,
+          })
+        }
+        const asked = withHost(request)
+        admit(asked)
+        return sealed(await app.fetch(asked))
       } catch (error) {
-        return failure(error)
+        return sealed(failure(error))
+      } finally {
+        underWay--
       }
     },
   }
+}
+
+/** What every answer bears. */
+function sealed(response: Response): Response {
+  const { headers } = response
+  if (!headers.has(REQUEST_ID)) headers.set(REQUEST_ID, newRequestId())
+  headers.set('x-content-type-options', 'nosniff')
+  return response
+}
+
+function pathOf(url: string): string {
+  return URL.parse(url)?.pathname ?? ''
 }
 
 /** A request without a Host header, as health checks by HTTP/1.0 are, has but a path for a URL. */

@@ -2,7 +2,7 @@ import { Elysia } from 'elysia'
 import { isoTime } from '../clock.ts'
 import type { Conflict } from '../store/lists.ts'
 import type { Store } from '../store/store.ts'
-import { CONFLICTS, describeProblems, parametersOf } from './openapi.ts'
+import { CONFLICTS, describeGuarded, parametersOf } from './openapi.ts'
 import { LIMIT_DEFAULT, readQuery } from './query.ts'
 import { pageResponse } from './transactions.ts'
 
@@ -18,7 +18,7 @@ export function conflicts({ store }: ConflictsDeps) {
     parameters: parametersOf(LIST),
     responses: {
       200: { description: 'A page of them', content: CONFLICTS },
-      ...describeProblems('invalid_parameters', 'storage_unavailable', 'shutting_down'),
+      ...describeGuarded('invalid_parameters', 'storage_unavailable', 'shutting_down'),
     },
   }
   return new Elysia({ name: 'conflicts' }).get(

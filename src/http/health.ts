@@ -1,6 +1,6 @@
 import { Elysia } from 'elysia'
 import { type Clock, isoTime } from '../clock.ts'
-import { describeProblems } from './openapi.ts'
+import { describeProblems, OPEN } from './openapi.ts'
 import { Problem, RETRY_AFTER } from './problem.ts'
 
 /** What the service needs in order to do its work, each found in order (`ok`) or not. */
@@ -22,7 +22,7 @@ export type HealthDeps = {
 /** For load balancers, orchestrators and people. */
 export function health({ clock, health, alive }: HealthDeps) {
   const noStore = { headers: { 'cache-control': 'no-store' } }
-  return new Elysia({ name: 'health', detail: { tags: ['Health'] } })
+  return new Elysia({ name: 'health', detail: { tags: ['Health'], ...OPEN } })
     .get(
       '/',
       async () => {

@@ -1,6 +1,7 @@
 import { Elysia } from 'elysia'
 import type { Exposition } from '../metrics.ts'
 import type { Store } from '../store/store.ts'
+import { describeGuarded } from './openapi.ts'
 
 export type MetricsDeps = { store: Pick<Store, 'readings'>; exposition: Exposition }
 
@@ -16,7 +17,10 @@ export function metrics({ store, exposition }: MetricsDeps) {
       detail: {
         summary: 'Metrics for Prometheus',
         tags: ['Health'],
-        responses: { 200: { description: 'The metrics in the text format of Prometheus' } },
+        responses: {
+          200: { description: 'The metrics in the text format of Prometheus' },
+          ...describeGuarded(),
+        },
       },
     },
   )

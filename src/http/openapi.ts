@@ -12,10 +12,18 @@ export const RETRY = content('application/json', 'Retry')
 export const RETRIES = content('application/json', 'Retries')
 export const CONFLICTS = content('application/json', 'Conflicts')
 
+/** What a route has in its details that needs no key. */
+export const OPEN = { security: [] }
+
+/** The error answers of a route that needs a key. */
+export function describeGuarded(...codes: ProblemCode[]) {
+  return describeProblems('invalid_api_key', ...codes)
+}
+
 /** The error answers of a route, by status; several codes may share one. */
 export function describeProblems(...codes: ProblemCode[]) {
   const responses: Record<string, { description: string; content: ReturnType<typeof content> }> = {}
-  for (const code of [...codes, 'internal_error'] as const) {
+  for (const code of [...codes, 'uri_too_long', 'overloaded', 'internal_error'] as const) {
     const { status, meaning } = PROBLEMS[code]
     const before = responses[status]?.description
     const description = `${before ? `${before}; ` : ''}${meaning} (\`${code}\`)`

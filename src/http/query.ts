@@ -96,7 +96,7 @@ export function readQuery<Name extends Parameter>(
   const entries = [...given].flatMap(([name, all]) => all.map((value) => [name, value] as const))
   const values = readParameters(entries, names, '', parts)
   if (parts.length === 0) return values
-  const detail = 'The query is not one of this list: `errors` names every fault.'
+  const detail = 'The query is not one of this path: `errors` names every fault.'
   throw new Problem('invalid_parameters', detail, { errors: parts })
 }
 

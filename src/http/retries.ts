@@ -4,10 +4,17 @@ import type { Store } from '../store/store.ts'
 import type { JsonObject } from '../transaction.ts'
 import { readBody, requireJson } from './body.ts'
 import { parseStrictJson } from './json.ts'
-import { describeProblems, RETRIES, RETRY, TRANSACTION } from './openapi.ts'
+import { describeGuarded, RETRIES, RETRY, TRANSACTION } from './openapi.ts'
 import { Problem, type ProblemPart } from './problem.ts'
-import { FILTER, filterOf, readParameters } from './query.ts'
+import { FILTER, filterOf, readParameters, readQuery } from './query.ts'
 import { dataResponse, decodedId, transactionResponse, unknownTransaction } from './transactions.ts'
+
+const RETRY_PATH = '/v1/transactions/retry'
+
+/** Whether a request is a retry by filter, which may take its time. */
+export function isRetry({ method, url }: Request): boolean {
+  return method === 'POST' && url.endsWith(RETRY_PATH)
+}
 
 export type RetriesDeps = {
   store: Pick<Store, 'retries'>
@@ -25,7 +32,7 @@ export function retries(deps: RetriesDeps) {
     tags: ['Transactions'],
     responses: {
       202: { description: 'It will be tried, with all its attempts', content: TRANSACTION },
-      ...describeProblems(
+      ...describeGuarded(
         'invalid_path',
         'transaction_not_found',
         'transaction_not_failed',
@@ -39,7 +46,7 @@ export function retries(deps: RetriesDeps) {
     requestBody: { required: true, content: RETRY },
     responses: {
       200: { description: 'How many there were, and how many will be tried', content: RETRIES },
-      ...describeProblems(
+      ...describeGuarded(
         'invalid_json',
         'body_too_large',
         'unsupported_media_type',
@@ -52,6 +59,7 @@ export function retries(deps: RetriesDeps) {
     .post(
       '/v1/transactions/:transaction_id/retry',
       async ({ params, request }) => {
+        readQuery(request.url, [])
         const retry = await store.retries.one(decodedId(params.transaction_id, request.url))
         switch (retry.kind) {
           case 'retried':
@@ -68,8 +76,9 @@ export function retries(deps: RetriesDeps) {
       { parse: 'none', detail: one },
     )
     .post(
-      '/v1/transactions/retry',
+      RETRY_PATH,
       async ({ request }) => {
+        readQuery(request.url, [])
         const { filter, dryRun } = await readRetry(request, deps)
         const retries = store.retries.all(filter, dryRun)
         // Where the storage refuses on the way, what came before it stands.

@@ -69,8 +69,27 @@ export const parameters: Record<Parameter, { schema: object; description: string
   },
 }
 
+/** What the docs page begins with: every error that can be answered, in one table. */
+export const DESCRIPTION = `Transaction webhooks, taken and processed.
+
+Every error is \`application/problem+json\` (RFC 9457), with one of these as its \`code\`:
+
+| code | status | meaning |
+|---|---|---|
+${Object.entries(PROBLEMS)
+  .map(([code, { status, meaning }]) => `| \`${code}\` | ${status} | ${meaning} |`)
+  .join('\n')}
+`
+
 /** `documentation.components` of the document. */
 export const components = {
+  securitySchemes: {
+    apiKey: {
+      type: 'http',
+      scheme: 'bearer',
+      description: 'One of `--api-keys`, where there are any.',
+    },
+  },
   schemas: {
     Webhook: {
       type: 'object',

@@ -4,7 +4,7 @@ import type { Attempt } from '../store/queries.ts'
 import type { Store } from '../store/store.ts'
 import type { StoredTransaction } from '../transaction.ts'
 import { timeOrNull, transactionJson } from '../transaction-json.ts'
-import { ATTEMPTS, describeProblems, parametersOf, TRANSACTION, TRANSACTIONS } from './openapi.ts'
+import { ATTEMPTS, describeGuarded, parametersOf, TRANSACTION, TRANSACTIONS } from './openapi.ts'
 import { Problem } from './problem.ts'
 import { cursorBefore, FILTER, filterOf, LIMIT_DEFAULT, readQuery } from './query.ts'
 
@@ -18,12 +18,13 @@ export function transactions({ store }: TransactionsDeps) {
     parameters: parametersOf(LIST),
     responses: {
       200: { description: 'A page of them', content: TRANSACTIONS },
-      ...describeProblems('invalid_parameters', 'storage_unavailable', 'shutting_down'),
+      ...describeGuarded('invalid_parameters', 'storage_unavailable', 'shutting_down'),
     },
   }
-  const ofOne = describeProblems(
+  const ofOne = describeGuarded(
     'invalid_path',
     'transaction_not_found',
+    'invalid_parameters',
     'storage_unavailable',
     'shutting_down',
   )
@@ -50,6 +51,7 @@ export function transactions({ store }: TransactionsDeps) {
     .get(
       '/v1/transactions/:transaction_id',
       async ({ params, request }) => {
+        readQuery(request.url, [])
         const stored = await store.find(decodedId(params.transaction_id, request.url))
         return stored ? transactionResponse(200, stored) : unknownTransaction()
       },
@@ -58,6 +60,7 @@ export function transactions({ store }: TransactionsDeps) {
     .get(
       '/v1/transactions/:transaction_id/attempts',
       async ({ params, request }) => {
+        readQuery(request.url, [])
         const found = await store.attempts(decodedId(params.transaction_id, request.url))
         return found ? dataResponse({ data: found.map(attemptJson) }) : unknownTransaction()
       },

@@ -8,7 +8,7 @@ import type { Store } from '../store/store.ts'
 import { parseTransaction, type Transaction } from '../transaction.ts'
 import { readBody, requireJson } from './body.ts'
 import { parseStrictJson } from './json.ts'
-import { describeProblems, TRANSACTION, WEBHOOK } from './openapi.ts'
+import { describeProblems, OPEN, TRANSACTION, WEBHOOK } from './openapi.ts'
 import { PROBLEMS, Problem, RETRY_AFTER } from './problem.ts'
 import { transactionResponse } from './transactions.ts'
 
@@ -26,6 +26,7 @@ export function webhooks(deps: WebhooksDeps) {
   const detail = {
     summary: 'Take a transaction',
     tags: ['Webhooks'],
+    ...OPEN,
     requestBody: { required: true, content: WEBHOOK },
     responses: {
       202: {
@@ -101,7 +102,10 @@ async function readTransaction(
   if (config.webhookSecrets.length > 0) {
     const now = clock.now().wall
     const fault = signatureFault(request.headers, body, config.webhookSecrets, now)
-    if (fault !== undefined) throw new Problem('invalid_signature', fault)
+    if (fault !== undefined) {
+      const headers = { 'www-authenticate': 'Webhook-Signature' }
+      throw new Problem('invalid_signature', fault, { headers })
+    }
   }
   const parsed = parseStrictJson(body, 'amount')
   if (!parsed.ok) throw new Problem('invalid_json', parsed.message)

@@ -11,7 +11,7 @@ test.each(['a', 'ab', 'api', 'host', 'a:80', '[::1]', '127.0.0.1:8000', 'x.examp
       ['/livez', 200],
       ['/livez?x=/y', 200],
       ['/v1/transactions/txn_001', 200],
-      ['/v1/transactions/txn_001?x=1', 200],
+      ['/v1/transactions/txn_001?x=1', 422],
       ['/v1/transactions/txn_002', 404],
       ['/nope', 404],
     ] as const) {

@@ -121,7 +121,7 @@ describe('the page', () => {
     for (const path of ['/swagger', '/swagger/start.js', '/swagger/ui.js', '/swagger/ui.css']) {
       const { headers } = await service.get(path)
       const policy = headers.get('content-security-policy')?.split('; ')
-      expect(policy).toContain("default-src 'self'")
+      expect(policy).toContain("default-src 'none'")
       expect(policy).toContain("script-src 'self'")
       expect(policy).toContain("frame-ancestors 'none'")
       expect(headers.get('content-security-policy')).not.toMatch(/https?:|\*|unsafe-eval/)

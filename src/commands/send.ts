@@ -1,0 +1,44 @@
+import { randomUUID } from 'node:crypto'
+import { EXIT } from '../exit.ts'
+import { signatureOf } from '../signature.ts'
+import { ask } from './api.ts'
+
+export type SendDeps = {
+  /** Where webhooks go. */
+  url: URL
+  /** Signs the webhook; undefined: it goes unsigned. */
+  secret: Uint8Array | undefined
+  /** Wall time in ms. */
+  now: number
+  print(text: string): void
+  complain(text: string): void
+}
+
+/** The five fields, as they are posted. */
+export type TestTransaction = Record<string, string>
+
+/** Posts a test transaction as a provider does. Returns the exit code: 0 where it was taken. */
+export async function send(transaction: TestTransaction, deps: SendDeps): Promise<number> {
+  const { url, secret, now, print, complain } = deps
+  const body = JSON.stringify(transaction)
+  const headers = secret === undefined ? {} : signed(body, secret, now)
+  try {
+    const answer = await ask(url, { method: 'POST', body, headers })
+    print(answer.body)
+    if (answer.status >= 200 && answer.status <= 299) return EXIT.done
+    complain(`txhook: ${url} answers ${answer.status}\n`)
+  } catch (error) {
+    complain(`txhook: ${url} doesn't answer: ${(error as Error).message}\n`)
+  }
+  return EXIT.fault
+}
+
+function signed(body: string, secret: Uint8Array, now: number): Record<string, string> {
+  const id = `msg_${randomUUID()}`
+  const timestamp = String(Math.floor(now / 1000))
+  return {
+    'webhook-id': id,
+    'webhook-timestamp': timestamp,
+    'webhook-signature': signatureOf(secret, id, timestamp, Buffer.from(body)),
+  }
+}

@@ -1,0 +1,103 @@
+/** The verbs about signatures, as the command line takes them. */
+
+import { randomBytes, randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import type { Command } from 'commander'
+import { EXIT } from '../exit.ts'
+import { encodeSecret } from '../signature.ts'
+import { urlOf } from './api.ts'
+import { send } from './send.ts'
+import { ADDRESS, configOf, type SettingsDeps, withSettings } from './settings.ts'
+import { parseHeaders, verify } from './verify.ts'
+
+/** Within the 24 to 64 bytes of the specification, and as long as the hash. */
+const SECRET_BYTES = 32
+
+const WEBHOOK_PATH = '/v1/webhooks/transactions'
+
+const SENDER = [...ADDRESS, 'webhookSecrets'] as const
+const VERIFIER = ['webhookSecrets'] as const
+
+export type SignaturesDeps = SettingsDeps & { print(text: string): void }
+
+/** Adds them to the program. `done` is told the exit code of the one that was run. */
+export function addSignatures(
+  program: Command,
+  deps: SignaturesDeps,
+  done: (exitCode: number) => void,
+): void {
+  const { print, complain } = deps
+
+  program
+    .command('secret')
+    .description('make a new secret, for a sender and for --webhook-secrets')
+    .action(() => print(`${encodeSecret(randomBytes(SECRET_BYTES))}\n`))
+
+  strictly(withSettings(program.command('send [url]'), SENDER))
+    .description('post a test transaction, signed with the first secret where there is one')
+    .option('--transaction-id <id>', 'its id (default: a new one)')
+    .option('--source-account <account>', 'where it comes from', 'test_source')
+    .option('--destination-account <account>', 'where it goes', 'test_destination')
+    .option('--amount <amount>', 'how much, in major units', '1.00')
+    .option('--currency <code>', 'of which currency', 'USD')
+    .action(async (given: string | undefined, options: SendOptions, command: Command) => {
+      const config = configOf(command, SENDER, deps)
+      const url = config && webhookUrl(given ?? urlOf(config))
+      if (config === undefined) return done(EXIT.usage)
+      if (url === undefined) {
+        complain('txhook: the URL must be an http or https one\n')
+        return done(EXIT.usage)
+      }
+      const transaction = {
+        transaction_id: options.transactionId ?? `test_${randomUUID()}`,
+        source_account: options.sourceAccount,
+        destination_account: options.destinationAccount,
+        amount: options.amount,
+        currency: options.currency,
+      }
+      const [secret] = config.webhookSecrets
+      done(await send(transaction, { ...deps, url, secret, now: Date.now() }))
+    })
+
+  strictly(withSettings(program.command('verify <headers-file> <body-file>'), VERIFIER))
+    .description(
+      'say why a captured webhook passes or fails: its headers, a line each, and its body',
+    )
+    .action((headersFile: string, bodyFile: string, _options: unknown, command: Command) => {
+      const config = configOf(command, VERIFIER, deps)
+      if (config === undefined) return done(EXIT.usage)
+      if (config.webhookSecrets.length === 0) {
+        complain('txhook: verify needs the secrets: --webhook-secrets, or its variable\n')
+        return done(EXIT.usage)
+      }
+      try {
+        const headers = parseHeaders(readFileSync(headersFile, 'utf8'))
+        const body = readFileSync(bodyFile)
+        done(verify(headers, body, { ...deps, keys: config.webhookSecrets, now: Date.now() }))
+      } catch (error) {
+        complain(`txhook: ${(error as Error).message}\n`)
+        done(EXIT.usage)
+      }
+    })
+}
+
+type SendOptions = {
+  transactionId?: string
+  sourceAccount: string
+  destinationAccount: string
+  amount: string
+  currency: string
+}
+
+/** Unlike a start, a verb like these stops at the first flag or word that it doesn't know. */
+function strictly(command: Command): Command {
+  return command.allowUnknownOption(false).allowExcessArguments(false)
+}
+
+/** A URL without a path means that of the webhook. */
+function webhookUrl(text: string): URL | undefined {
+  const url = URL.parse(text)
+  if (url === null || !/^https?:$/.test(url.protocol)) return undefined
+  if (url.pathname === '/') url.pathname = WEBHOOK_PATH
+  return url
+}

@@ -1,0 +1,433 @@
+import { Database } from 'bun:sqlite'
+import { describe, expect, spyOn, test } from 'bun:test'
+import { STATUS_CODES } from 'node:http'
+import { join } from 'node:path'
+import { PROBLEMS, type ProblemCode } from '../../src/http/problem.ts'
+import { type TestService, testService, transactionBody } from '../support/service.ts'
+import { sentTransaction } from '../support/store.ts'
+
+const CODES = Object.keys(PROBLEMS) as ProblemCode[]
+const SECRET = `whsec_${Buffer.alloc(32, 1).toString('base64')}`
+const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/
+const JSON_TYPE = { 'content-type': 'application/json' }
+/** Longer than any id makes a URL. */
+const TOO_LONG = 'x'.repeat(8_000)
+/** As many requests may be under way. */
+const REQUESTS_MAX = 10_000
+/** What an error says of the inside, and no answer may. */
+const INSIDE = 'no such table: /var/lib/inside.db'
+
+function ask({ app }: TestService, method: string, path: string, init: RequestInit = {}) {
+  return app.fetch(new Request(`http://localhost${path}`, { ...init, method }))
+}
+
+const note = 'x'.repeat(20_000)
+const noted = (transaction_id: string) => transactionBody({ transaction_id, note })
+
+/** The database can grow by no page from now on; a transaction with a long note finds no room. */
+async function fill(service: TestService): Promise<void> {
+  await service.post(noted('before'))
+  const { client } = service.store.database
+  const { page_count } = client.query('PRAGMA page_count').get() as { page_count: number }
+  client.run(`PRAGMA max_page_count = ${page_count}`)
+}
+
+/** Another program writes, and doesn't come to an end. */
+function lock({ store, dataDir }: TestService): Disposable {
+  store.database.client.run('PRAGMA busy_timeout = 0')
+  const other = new Database(join(dataDir, 'txhook.db'))
+  other.run('BEGIN IMMEDIATE')
+  return { [Symbol.dispose]: () => other.close() }
+}
+
+/** Keeps so many requests under way, by bodies that don't end before `end()`. */
+function crowd(service: TestService, count: number) {
+  const bodies: ReadableStreamDefaultController[] = []
+  const answers = Array.from({ length: count }, () => {
+    const body = new ReadableStream({ start: (controller) => void bodies.push(controller) })
+    return ask(service, 'POST', '/webhook', { headers: JSON_TYPE, body })
+  })
+  return {
+    end() {
+      for (const body of bodies) body.close()
+      return Promise.all(answers)
+    },
+  }
+}
+
+type Provocation = {
+  flags?: Record<string, string>
+  provoke(service: TestService): Promise<Response>
+  /** What the service logs of it, if it does. */
+  logged?: string
+}
+
+/** How each error comes about. Whoever adds one has to say. */
+const PROVOCATIONS: Record<ProblemCode, Provocation> = {
+  invalid_json: { provoke: (service) => service.post('{') },
+  invalid_path: { provoke: (service) => service.get('/v1/transactions/%zz') },
+  invalid_signature: {
+    flags: { '--webhook-secrets': SECRET },
+    provoke: (service) => service.post(transactionBody()),
+  },
+  invalid_api_key: {
+    flags: { '--api-keys': 'k1' },
+    provoke: (service) => service.get('/v1/transactions'),
+  },
+  not_found: { provoke: (service) => service.get('/nope') },
+  transaction_not_found: { provoke: (service) => service.get('/v1/transactions/no_such') },
+  method_not_allowed: { provoke: (service) => ask(service, 'DELETE', '/livez') },
+  transaction_conflict: {
+    async provoke(service) {
+      await service.post(transactionBody())
+      return service.post(transactionBody({ amount: 1 }))
+    },
+  },
+  transaction_not_failed: {
+    async provoke(service) {
+      await service.post(transactionBody())
+      return ask(service, 'POST', '/v1/transactions/txn_001/retry')
+    },
+  },
+  body_too_large: {
+    flags: { '--max-body-bytes': '10' },
+    provoke: (service) => service.post(transactionBody()),
+  },
+  uri_too_long: { provoke: (service) => service.get(`/v1/transactions/${TOO_LONG}`) },
+  unsupported_media_type: {
+    provoke: (service) => service.post(transactionBody(), { 'content-type': 'text/plain' }),
+  },
+  invalid_transaction: { provoke: (service) => service.post({}) },
+  invalid_parameters: { provoke: (service) => service.get('/v1/transactions?limit=0') },
+  internal_error: {
+    async provoke(service) {
+      const find = spyOn(service.store, 'find').mockRejectedValue(new Error(INSIDE))
+      const response = await service.get('/v1/transactions/txn_001')
+      find.mockRestore()
+      return response
+    },
+    logged: 'a request failed',
+  },
+  backlog_full: {
+    flags: { '--max-backlog': '1' },
+    async provoke(service) {
+      await service.post(transactionBody())
+      return service.post(transactionBody({ transaction_id: 'second' }))
+    },
+  },
+  storage_full: {
+    async provoke(service) {
+      await fill(service)
+      return service.post(noted('full'))
+    },
+    logged: 'the storage refuses requests',
+  },
+  storage_unavailable: {
+    async provoke(service) {
+      using _locked = lock(service)
+      return await service.post(transactionBody())
+    },
+    logged: 'the storage refuses requests',
+  },
+  shutting_down: {
+    async provoke(service) {
+      await service.stop()
+      return service.post(transactionBody())
+    },
+  },
+  overloaded: {
+    async provoke(service) {
+      const others = crowd(service, REQUESTS_MAX)
+      const response = await service.get('/livez')
+      await others.end()
+      return response
+    },
+  },
+  not_alive: {
+    async provoke(service) {
+      await service.start()
+      // Not by a webhook, which would wake the scheduler at once.
+      await service.store.accept(sentTransaction({ transactionId: 'a' }))
+      service.store.database.client.run('PRAGMA query_only = ON')
+      const ended = Promise.withResolvers<void>()
+      const log = spyOn(service.log, 'error').mockImplementation(() => ended.resolve())
+      service.scheduler.wake()
+      await ended.promise
+      log.mockRestore()
+      return service.get('/livez')
+    },
+  },
+  not_ready: { provoke: (service) => service.get('/readyz') },
+}
+
+/** Answers that the document doesn't tell of yet: a fault of the document. */
+const GAPS = [
+  'get /: uri_too_long',
+  'get /: overloaded',
+  'get /: internal_error',
+  'post /v1/transactions/{transaction_id}/retry: invalid_parameters',
+]
+
+async function provoked(code: ProblemCode): Promise<{ response: Response; service: TestService }> {
+  const { flags = {}, provoke } = PROVOCATIONS[code]
+  const service = testService({ flags })
+  try {
+    return { response: await provoke(service), service }
+  } finally {
+    await service[Symbol.asyncDispose]()
+  }
+}
+
+describe('the error', () => {
+  test.each(CODES)('%s comes about, and is told as RFC 9457 has it', async (code) => {
+    const { response, service } = await provoked(code)
+    const { status } = PROBLEMS[code]
+    const text = await response.text()
+    const problem = JSON.parse(text) as Record<string, unknown>
+    expect([response.status, problem.code]).toEqual([status, code])
+    const { detail, request_id, errors, ...rest } = problem
+    expect(rest).toEqual({ type: 'about:blank', title: STATUS_CODES[status], status, code })
+    expect(detail).toMatch(/^[A-Z`].*\.$/)
+    for (const part of (errors ?? []) as Record<string, unknown>[]) {
+      expect(Object.keys(part).sort()).toEqual(['code', 'message', 'path'])
+    }
+    if (status === 409 || status === 422) expect(errors).not.toBeEmpty()
+
+    const { headers } = response
+    expect(request_id).toMatch(UUID)
+    expect(headers.get('x-request-id')).toBe(String(request_id))
+    expect(headers.get('content-type')).toBe('application/problem+json')
+    expect(headers.get('cache-control')).toBe('no-store')
+    expect(headers.get('x-content-type-options')).toBe('nosniff')
+    // What passes by itself says when to come back; one that isn't alive does not come back.
+    const passes = status === 503 && code !== 'not_alive'
+    expect(headers.get('retry-after')).toBe(passes ? '5' : null)
+    const challenge = headers.get('www-authenticate')
+    expect(challenge === null).toBe(status !== 401)
+
+    for (const inside of [INSIDE, service.dataDir, 'SQLITE', 'node_modules', '.ts:']) {
+      expect(text).not.toContain(inside)
+    }
+
+    // Operators are told of what is theirs to know, and by an id that the sender knows too.
+    const entries = service.log.entries.filter(({ fields }) => 'request_id' in fields)
+    const { logged } = PROVOCATIONS[code]
+    expect(
+      entries.map(({ level, message, fields }) => [level, message, fields.request_id]),
+    ).toEqual(logged === undefined ? [] : [['error', logged, request_id]])
+  })
+})
+
+test('what went wrong inside is in the log, and in no answer', async () => {
+  await using service = testService()
+  const find = spyOn(service.store, 'find').mockRejectedValue(
+    Object.assign(new Error(INSIDE, { cause: new Error('the cause') }), { code: 'SQLITE_ERROR' }),
+  )
+  const response = await service.get('/v1/transactions/txn_001')
+  const told = `${await response.text()}${JSON.stringify([...response.headers])}`
+  find.mockRestore()
+  expect(response.status).toBe(500)
+  for (const inside of [INSIDE, 'the cause', 'SQLITE']) expect(told).not.toContain(inside)
+  const [entry] = service.log.entries.filter(({ level }) => level === 'error')
+  expect(entry?.fields.error).toMatchObject({ message: INSIDE })
+  expect(entry?.fields.request_id).toBe(response.headers.get('x-request-id') as string)
+})
+
+test('as many requests as the limit may be under way, and the next ones are told to come back', async () => {
+  await using service = testService()
+  const others = crowd(service, REQUESTS_MAX - 1)
+  expect((await service.get('/livez')).status).toBe(200)
+  const last = crowd(service, 1)
+  for (const path of ['/livez', '/v1/transactions/a', '/nope']) {
+    const response = await service.get(path)
+    expect([path, response.status]).toEqual([path, 503])
+    expect(await response.json()).toMatchObject({ code: 'overloaded' })
+  }
+  expect((await last.end()).map(({ status }) => status)).toEqual([400])
+  expect((await service.get('/livez')).status).toBe(200)
+  const answers = await others.end()
+  expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([400]))
+  // Whoever was refused, or has been answered, counts no longer.
+  const again = crowd(service, REQUESTS_MAX - 1)
+  expect((await service.get('/livez')).status).toBe(200)
+  await again.end()
+})
+
+type Described = { description: string; content?: Record<string, unknown> }
+type Operation = { parameters?: unknown; responses: Record<string, Described> }
+type OpenApi = {
+  info: { description: string }
+  paths: Record<string, Record<string, Operation>>
+  components: { schemas: { Problem: { properties: { code: { enum: string[] } } } } }
+}
+
+async function documentOf(service: TestService): Promise<OpenApi> {
+  return (await (await service.get('/swagger/json')).json()) as OpenApi
+}
+
+describe('the docs', () => {
+  test('have exactly these errors, in the schema and in the table', async () => {
+    await using service = testService()
+    const { info, components } = await documentOf(service)
+    expect(components.schemas.Problem.properties.code.enum).toEqual(CODES)
+    const rows = [...info.description.matchAll(/^\| `(\w+)` \| (\d+) \| (.+) \|$/gm)]
+    expect(rows.map(([, code, status, meaning]) => [code, Number(status), meaning])).toEqual(
+      Object.entries(PROBLEMS).map(([code, { status, meaning }]) => [code, status, meaning]),
+    )
+    expect(info.description).toContain('\n|---|---|---|\n')
+  })
+
+  /** Requests and states of the service that each operation meets in one way or another. */
+  const ORDEALS: [
+    name: string,
+    how: {
+      flags?: Record<string, string>
+      path?: (path: string) => string
+      headers?: Record<string, string>
+      body?: string
+      before?: (service: TestService) => Disposable | Promise<AsyncDisposable | undefined>
+    },
+  ][] = [
+    ['nothing special', {}],
+    ['an empty object', { headers: JSON_TYPE, body: '{}' }],
+    ['text that is no JSON', { headers: JSON_TYPE, body: '{' }],
+    ['a webhook', { headers: JSON_TYPE, body: JSON.stringify(noted('txn_001')) }],
+    ['a conflict', { headers: JSON_TYPE, body: JSON.stringify(transactionBody({ amount: 1 })) }],
+    ['a retry', { headers: JSON_TYPE, body: '{"filter":{},"dry_run":false}' }],
+    ['another type', { headers: { 'content-type': 'text/plain' }, body: '{}' }],
+    [
+      'a long body',
+      { flags: { '--max-body-bytes': '9' }, headers: JSON_TYPE, body: ' '.repeat(9e4) },
+    ],
+    ['a query', { path: (path) => `${path}?no_such=1` }],
+    ['a long query', { path: (path) => `${path}?${TOO_LONG}` }],
+    ['an unknown id', { path: (path) => path.replace('txn_001', 'no_such') }],
+    ['an id that doesn’t decode', { path: (path) => path.replace('txn_001', '%zz') }],
+    ['keys', { flags: { '--api-keys': 'k1' } }],
+    ['secrets', { flags: { '--webhook-secrets': SECRET }, headers: JSON_TYPE, body: '{}' }],
+    [
+      'a full backlog',
+      { flags: { '--max-backlog': '1' }, headers: JSON_TYPE, body: JSON.stringify(noted('b')) },
+    ],
+    [
+      'a full disk',
+      {
+        headers: JSON_TYPE,
+        body: JSON.stringify(noted('c')),
+        before: (service) => fill(service).then(() => undefined),
+      },
+    ],
+    ['a lock', { headers: JSON_TYPE, body: JSON.stringify(noted('d')), before: lock }],
+    [
+      'a lock, by a retry',
+      { headers: JSON_TYPE, body: '{"filter":{},"dry_run":false}', before: lock },
+    ],
+    [
+      'a failed storage',
+      {
+        headers: JSON_TYPE,
+        body: '{"filter":{},"dry_run":false}',
+        async before(service) {
+          service.store.database.client.run('PRAGMA query_only = ON')
+          await service.post(noted('e'))
+          return undefined
+        },
+      },
+    ],
+    [
+      'an end',
+      {
+        headers: JSON_TYPE,
+        body: '{"filter":{},"dry_run":false}',
+        before: (service) => service.stop().then(() => undefined),
+      },
+    ],
+    [
+      'a fault inside',
+      {
+        headers: JSON_TYPE,
+        body: JSON.stringify(noted('f')),
+        async before({ store }) {
+          store.database.client.run('ALTER TABLE transactions RENAME TO hidden')
+          return undefined
+        },
+      },
+    ],
+    [
+      'too many requests',
+      {
+        async before(service) {
+          const others = crowd(service, REQUESTS_MAX)
+          return { [Symbol.asyncDispose]: async () => void (await others.end()) }
+        },
+      },
+    ],
+  ]
+
+  /** The codes that an operation says it answers with, under each status. */
+  function documented({ responses }: Operation): string[] {
+    return Object.entries(responses).flatMap(([status, { description }]) =>
+      [...description.matchAll(/\(`(\w+)`\)/g)].map(([, code]) => `${status} ${code}`),
+    )
+  }
+
+  test.each(ORDEALS)('tell every answer of every operation: %s', async (_name, how) => {
+    const { flags = {}, path = (it) => it, headers = {}, body, before } = how
+    await using service = testService({ flags })
+    await service.post(transactionBody())
+    const { paths } = await documentOf(service)
+    await using _state = await before?.(service)
+    for (const [template, item] of Object.entries(paths)) {
+      for (const [method, operation] of Object.entries(item)) {
+        const url = path(template.replace(/\{\w+\}/, 'txn_001'))
+        const sent = method === 'get' ? {} : { headers, ...(body === undefined ? {} : { body }) }
+        const response = await ask(service, method.toUpperCase(), url, sent)
+        const where = `${method} ${template}`
+        const text = await response.text()
+        expect([where, response.headers.get('x-request-id')]).toEqual([
+          where,
+          expect.stringMatching(UUID),
+        ])
+        expect([where, response.headers.get('x-content-type-options')]).toEqual([where, 'nosniff'])
+        expect([where, response.headers.get('cache-control')]).toEqual([where, 'no-store'])
+        if (response.headers.get('content-type') !== 'application/problem+json') {
+          expect([where, Object.keys(operation.responses)]).toEqual([
+            where,
+            expect.arrayContaining([String(response.status)]),
+          ])
+          continue
+        }
+        const { code } = JSON.parse(text) as { code: string }
+        if (GAPS.includes(`${where}: ${code}`)) continue
+        expect([where, documented(operation)]).toEqual([
+          where,
+          expect.arrayContaining([`${response.status} ${code}`]),
+        ])
+      }
+    }
+  })
+})
+
+test('every answer has a request id, and forbids to guess its type', async () => {
+  await using service = testService()
+  await service.post(transactionBody())
+  for (const [method, path, status] of [
+    ['GET', '/swagger', 200],
+    ['GET', '/swagger/json', 200],
+    ['GET', '/swagger/start.js', 200],
+    ['GET', '/swagger/ui.js', 200],
+    ['GET', '/swagger/ui.css', 200],
+    ['HEAD', '/livez', 200],
+    ['HEAD', '/swagger', 200],
+    ['HEAD', '/v1/transactions/txn_001', 200],
+    ['HEAD', '/nope', 404],
+    ['GET', '/metrics', 200],
+    ['OPTIONS', '/livez', 405],
+    ['GET', '/v1/transactions/%zz', 400],
+  ] as const) {
+    const response = await ask(service, method, path)
+    expect([path, response.status]).toEqual([path, status])
+    expect(response.headers.get('x-request-id')).toMatch(UUID)
+    expect(response.headers.get('x-content-type-options')).toBe('nosniff')
+  }
+})
