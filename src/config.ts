@@ -209,7 +209,7 @@ export function readConfig<Name extends SettingName = SettingName>(
       faults.push(error.message)
     }
   }
-  faults.push(...exposure(values))
+  faults.push(...exposure(values), ...lostTarget(values))
   return faults.length > 0 ? faults : Object.freeze(values as Pick<Config, Name>)
 }
 
@@ -226,6 +226,13 @@ function exposure({ host, webhookSecrets, apiKeys, allowInsecure }: Partial<Conf
       'set both (--webhook-secrets, --api-keys), or listen on this machine only ' +
       '(--host 127.0.0.1), or allow it (--allow-insecure)',
   ]
+}
+
+/** A secret without its URL: one of the two got lost, and transactions would be only simulated. */
+function lostTarget({ targetUrl, targetSecret }: Partial<Config>): string[] {
+  return targetSecret !== undefined && targetUrl === undefined
+    ? ['there is a target secret, and no target URL: set --target-url as well']
+    : []
 }
 
 /** Whether only this machine can reach an address. */
@@ -294,7 +301,8 @@ function nonEmpty(text: string): string {
 /** The value isn't shown: a URL may have a token in it. */
 function httpUrl(text: string): string {
   const url = URL.parse(text)
-  if (url === null || !/^https?:$/.test(url.protocol)) fail('must be an http or https URL')
+  const plain = url !== null && /^https?:$/.test(url.protocol) && !/[\s#]/.test(text)
+  if (!plain) fail('must be an http or https URL, without white space or a fragment')
   if (url.username !== '' || url.password !== '') fail('must not have a user or a password in it')
   return url.href
 }

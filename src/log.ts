@@ -5,6 +5,7 @@ import {
   getLogger,
   type LogRecord,
 } from '@logtape/logtape'
+import { printable } from './printable.ts'
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -22,15 +23,12 @@ export type LogOptions = {
 /** What one field of an entry may hold, in UTF-16 code units: a line stays one to read. */
 const FIELD_LENGTH_MAX = 2_000
 
-/** What a terminal, or a viewer of lines, may take for something else than text. */
-const UNPRINTABLE = /[\u007f-\u009f\u2028\u2029\p{Bidi_Control}]/gu
-
 /** The log of this process: LogTape keeps one configuration for all of it. */
 export function createLog({ level, terminal, write }: LogOptions): Log {
   const format = terminal ? readableLine : getJsonLinesFormatter({ properties: 'flatten' })
   configureSync({
     reset: true,
-    sinks: { out: (record) => write(format(record).replace(UNPRINTABLE, escaped)) },
+    sinks: { out: (record) => write(printable(format(record))) },
     loggers: [
       { category: 'txhook', lowestLevel: level === 'warn' ? 'warning' : level, sinks: ['out'] },
       { category: ['logtape', 'meta'], lowestLevel: 'error', sinks: ['out'] },
@@ -45,24 +43,30 @@ export function createLog({ level, terminal, write }: LogOptions): Log {
   }
 }
 
-/** JSON has escaped the rest of what could forge a line. */
-function escaped(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
-}
-
-/** Cuts what is too long: a value that isn't text is then shown as some. */
+/** Cuts what is too long, and shows as text what JSON can't. */
 function bounded(fields: Record<string, unknown> = {}): Record<string, unknown> {
-  const entries = Object.entries(fields).map(([name, value]) => {
-    const text = textOf(value)
-    const tooLong = text.length > FIELD_LENGTH_MAX
-    return [name, tooLong ? `${text.slice(0, FIELD_LENGTH_MAX)}…` : value]
-  })
-  return Object.fromEntries(entries)
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => {
+      const text = textOf(value)
+      if (text.length > FIELD_LENGTH_MAX) return [name, `${text.slice(0, FIELD_LENGTH_MAX)}…`]
+      return [name, isJson(value) ? value : text]
+    }),
+  )
 }
 
 function textOf(value: unknown): string {
   if (typeof value === 'string') return value
-  return value instanceof Error ? Bun.inspect(value) : (JSON.stringify(value) ?? '')
+  if (value instanceof Error || !isJson(value)) return Bun.inspect(value)
+  return JSON.stringify(value) ?? ''
+}
+
+function isJson(value: unknown): boolean {
+  try {
+    JSON.stringify(value)
+    return true
+  } catch {
+    return false
+  }
 }
 
 const colored = getAnsiColorFormatter({ timestamp: 'time', category: () => '' })

@@ -20,16 +20,20 @@ function environment(): Environment {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => names.has(name)))
 }
 
-const stop = Promise.withResolvers<string>()
-process.on('SIGTERM', stop.resolve)
-process.on('SIGINT', stop.resolve)
+/** Only a server ends in order; all else ends as any command does that is interrupted. */
+function stopSignal(): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>()
+  process.on('SIGTERM', resolve)
+  process.on('SIGINT', resolve)
+  return promise
+}
 
 const exitCode = await runCommandLine(process.argv.slice(2), {
   environment: environment(),
   terminal: process.stdout.isTTY === true,
   print: (text) => console.log(text.trimEnd()),
   complain: (text) => console.error(text.trimEnd()),
-  stopSignal: stop.promise,
+  stopSignal,
   exit: exitAtOnce,
 })
 

@@ -103,7 +103,7 @@ export function createMetrics(version: string): Metrics & Exposition {
   )
   const failing = gauge(
     'txhook_target_failing',
-    '1 while the target is failing and calls are held back, otherwise 0.',
+    'Whether the target is failing and calls are held back: 1, otherwise 0.',
   )
   const log = gauge('txhook_wal_bytes', 'What the write-ahead log holds.')
   const database = gauge(

@@ -3,7 +3,6 @@ import type { Config } from './config.ts'
 import { EXIT, StartError } from './exit.ts'
 import { type App, createApp } from './http/app.ts'
 import type { Health } from './http/health.ts'
-import { isRetry } from './http/retries.ts'
 import type { Log } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { configuredProcessor } from './processors/configured.ts'
@@ -51,8 +50,8 @@ const PROBE_MS = 1_000
 /** A request may take this long to come in, head and body: slow senders are cut. */
 const REQUEST_S_MAX = 10
 
-/** A retry of millions goes through many commits before its answer; Bun waits no longer. */
-const RETRY_S_MAX = 255
+/** The longest that Bun waits: for an answer that takes many commits, as a retry of millions. */
+const REQUEST_S_LONGEST = 255
 
 /**
  * Opens the store and wires everything; nothing runs yet.
@@ -71,13 +70,14 @@ export function openService(config: Config, deps: ServiceDeps): Service {
       busy()
     },
   }
-  const store = openStore({ dataDir, clock, backlogMax, metrics, onFatal })
+  const processor = deps.processor ?? configuredProcessor(config, clock)
+  const calls = processor.kind === 'call'
+  const store = openStore({ dataDir, clock, backlogMax, calls, metrics, onFatal })
   if (store.migrated.length > 0) log.info('migrated the database', { migrations: store.migrated })
   if (store.clockBehindMs > 0) {
     const behind_ms = store.clockBehindMs
     log.warn('the wall clock is behind the newest time in the database', { behind_ms })
   }
-  const processor = deps.processor ?? configuredProcessor(config, clock)
   const { concurrency, maxAttempts: triesMax } = config
   const limits = { concurrency, triesMax }
   const scheduler = new Scheduler({ ...store, processor, clock, log, random, metrics, ...limits })
@@ -161,10 +161,8 @@ function listen({ host: hostname, port }: Config, app: App): Bun.Server<undefine
     return Bun.serve({
       hostname,
       port,
-      fetch(request, server) {
-        if (isRetry(request)) server.timeout(request, RETRY_S_MAX)
-        return app.fetch(request)
-      },
+      fetch: (request, server) =>
+        app.fetch(request, () => server.timeout(request, REQUEST_S_LONGEST)),
       // The app refuses bodies that are too long itself, with a problem that says so.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       idleTimeout: REQUEST_S_MAX,

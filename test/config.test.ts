@@ -41,23 +41,26 @@ const GOOD: [key: keyof Config, flag: string, variable: string, read: unknown, u
   ['apiKeys', 'key-a,key-b', 'key-c', ['key-a', 'key-b'], []],
 ]
 
-describe.each(GOOD)('the setting %s', (key, first, second, read, unset) => {
+describe.each(GOOD)('the setting %s', (key, first, second, value, unset) => {
   const { flag, variable } = SETTINGS[key]
+  // A secret for a target goes with one.
+  const read = (flags: Flags, environment: Environment = {}) =>
+    config(key === 'targetSecret' ? { '--target-url': 'http://a/', ...flags } : flags, environment)
 
   test('has its default', () => {
-    expect(config({})[key]).toEqual(unset as Config[typeof key])
+    expect(read({})[key]).toEqual(unset as Config[typeof key])
   })
 
   test('takes its variable, and an empty one counts as unset', () => {
-    expect(config({}, { [variable]: first })[key]).toEqual(read as Config[typeof key])
-    expect(config({}, { [variable]: '' })[key]).toEqual(unset as Config[typeof key])
-    expect(config({}, { [variable]: undefined })[key]).toEqual(unset as Config[typeof key])
+    expect(read({}, { [variable]: first })[key]).toEqual(value as Config[typeof key])
+    expect(read({}, { [variable]: '' })[key]).toEqual(unset as Config[typeof key])
+    expect(read({}, { [variable]: undefined })[key]).toEqual(unset as Config[typeof key])
   })
 
   test('takes its flag before its variable, also where that one is bad', () => {
-    for (const value of [second, '', ' bad ']) {
-      expect(config({ [flag]: first }, { [variable]: value })[key]).toEqual(
-        read as Config[typeof key],
+    for (const other of [second, '', ' bad ']) {
+      expect(read({ [flag]: first }, { [variable]: other })[key]).toEqual(
+        value as Config[typeof key],
       )
     }
   })
@@ -420,7 +423,11 @@ describe('keys from a file', () => {
       'TXHOOK_TARGET_SECRET_FILE must be one secret',
     )
     const one = fileWith(directory.path, `${secretOf('a')}\r\n`)
-    expect(config({}, { TXHOOK_TARGET_SECRET_FILE: one }).targetSecret).toEqual(keyOf('a'))
+    const { targetSecret } = config(
+      { '--target-url': 'http://a/' },
+      { TXHOOK_TARGET_SECRET_FILE: one },
+    )
+    expect(targetSecret).toEqual(keyOf('a'))
   })
 
   test('and from the variable can’t both be, but the flag wins over either', () => {
@@ -430,7 +437,10 @@ describe('keys from a file', () => {
       const both = { [variable]: secretOf('b'), [`${variable}_FILE`]: path }
       expect(faults({}, both)).toEqual([`${variable} and ${variable}_FILE are both set`])
       const { flag } = SETTINGS[key as keyof typeof VARIABLES]
-      const { apiKeys, targetSecret } = config({ [flag]: secretOf('c') }, both)
+      const { apiKeys, targetSecret } = config(
+        { [flag]: secretOf('c'), '--target-url': 'http://a/' },
+        both,
+      )
       expect(key === 'apiKeys' ? apiKeys : targetSecret).toEqual(
         key === 'apiKeys' ? [secretOf('c')] : keyOf('c'),
       )
@@ -478,7 +488,7 @@ async function run(
       if (url) use(url).then(() => used.resolve('SIGTERM'), used.reject)
     },
     complain: (text) => void complaints.push(text),
-    stopSignal: used.promise,
+    stopSignal: () => used.promise,
     exit(code) {
       throw new Error(`exit ${code}`)
     },

@@ -38,6 +38,7 @@ test('every metric has a name with its unit, a type and a sentence of help', asy
     txhook_event_loop_stall_seconds: 'histogram',
     txhook_transactions: 'gauge',
     txhook_oldest_unfinished_age_seconds: 'gauge',
+    txhook_target_failing: 'gauge',
     txhook_wal_bytes: 'gauge',
     txhook_database_bytes: 'gauge',
     txhook_build_info: 'gauge',

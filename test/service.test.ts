@@ -81,3 +81,20 @@ test('started, the service processes by itself and waits on one timer', async ()
   calmDown()
   expect(clock.timers).toBe(0)
 })
+
+test('only who may retry by filter gets more time for it', async () => {
+  await using service = testService({ flags: { '--api-keys': 'key-1' } })
+  const patient = async (path: string, headers: Record<string, string> = {}) => {
+    let asked = false
+    const request = new Request(`http://localhost${path}`, { method: 'POST', headers, body: '{}' })
+    await service.app.fetch(request, () => {
+      asked = true
+    })
+    return asked
+  }
+  const authorization = 'Bearer key-1'
+  expect(await patient('/v1/transactions/retry', { authorization })).toBe(true)
+  expect(await patient('/v1/transactions/retry')).toBe(false)
+  expect(await patient('/webhook?/v1/transactions/retry')).toBe(false)
+  expect(await patient('/v1/transactions/a/retry', { authorization })).toBe(false)
+})

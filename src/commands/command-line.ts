@@ -18,7 +18,7 @@ export type CommandLineDeps = {
   print(text: string): void
   complain(text: string): void
   /** Resolves with the name of the first signal that asks for an end. */
-  stopSignal: Promise<string>
+  stopSignal(): Promise<string>
   /** Ends the process on the spot. */
   exit(code: number): never
 }

@@ -1,6 +1,7 @@
 /** What operators do with a running server from the command line, by its HTTP API. */
 
 import { EXIT } from '../exit.ts'
+import { printable } from '../printable.ts'
 import { type ApiRequest, ask } from './api.ts'
 
 export type OperateDeps = {
@@ -20,7 +21,7 @@ const PAGE_MAX = 250
 
 /** Shows a transaction. Returns the exit code, as all of these do. */
 export async function get(transactionId: string, deps: OperateDeps): Promise<number> {
-  const found = await answer(`/v1/transactions/${encodeURIComponent(transactionId)}`, {}, deps)
+  const found = await answer(pathOf(transactionId), {}, deps)
   if (found !== undefined) deps.print(shown(found))
   return found === undefined ? EXIT.fault : EXIT.done
 }
@@ -33,18 +34,18 @@ export async function list(filter: Filter, limit: number, deps: OperateDeps): Pr
     if (cursor !== null) page.set('cursor', cursor)
     const found = await answer<Page>(`/v1/transactions?${page}`, {}, deps)
     if (found === undefined) return EXIT.fault
-    for (const transaction of found.data) deps.print(JSON.stringify(transaction))
+    for (const transaction of found.data) deps.print(printable(JSON.stringify(transaction)))
     left -= found.data.length
     cursor = found.next_cursor
-    if (cursor === null) break
+    if (cursor === null) return EXIT.done
   }
+  deps.complain('txhook: there are more: --limit says how many are shown\n')
   return EXIT.done
 }
 
 /** Tries a FAILED transaction again. */
 export async function retryOne(transactionId: string, deps: OperateDeps): Promise<number> {
-  const path = `/v1/transactions/${encodeURIComponent(transactionId)}/retry`
-  const retried = await answer(path, { method: 'POST' }, deps)
+  const retried = await answer(`${pathOf(transactionId)}/retry`, { method: 'POST' }, deps)
   if (retried !== undefined) deps.print(shown(retried))
   return retried === undefined ? EXIT.fault : EXIT.done
 }
@@ -59,6 +60,11 @@ export async function retryMany(
   const done = await answer('/v1/transactions/retry', { method: 'POST', body }, deps)
   if (done !== undefined) deps.print(JSON.stringify(done))
   return done === undefined ? EXIT.fault : EXIT.done
+}
+
+/** The path of a transaction; an id that no URL can carry is no transaction's. */
+function pathOf(transactionId: string): string {
+  return `/v1/transactions/${encodeURIComponent(transactionId).replace(/^\.{0,2}$/, '%00')}`
 }
 
 type Page = { data: unknown[]; next_cursor: string | null }
@@ -76,7 +82,8 @@ async function answer<T = unknown>(
     complain(`txhook: ${url} answers ${status}: ${explained(body)}\n`)
   } catch (error) {
     const what = error instanceof SyntaxError ? 'answers no JSON' : "doesn't answer"
-    complain(`txhook: ${url} ${what}: ${(error as Error).message}\n`)
+    const hint = request.method === 'POST' ? '; it may do what it was asked all the same' : ''
+    complain(`txhook: ${url} ${what}: ${(error as Error).message}${hint}\n`)
   }
   return undefined
 }
@@ -87,12 +94,12 @@ function explained(body: string): string {
     const { detail, errors = [] } = JSON.parse(body) as Explanation
     return [detail, ...errors.map(({ path, message }) => `  ${path} ${message}`)].join('\n')
   } catch {
-    return body.slice(0, 200)
+    return printable(JSON.stringify(body.slice(0, 200)))
   }
 }
 
 type Explanation = { detail: string; errors?: { path: string; message: string }[] }
 
 function shown(value: unknown): string {
-  return JSON.stringify(value, null, 2)
+  return printable(JSON.stringify(value, null, 2))
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { EXIT } from '../exit.ts'
+import { printable } from '../printable.ts'
 import { signatureOf } from '../signature.ts'
 import { ask } from './api.ts'
 
@@ -24,7 +25,7 @@ export async function send(transaction: TestTransaction, deps: SendDeps): Promis
   const headers = secret === undefined ? {} : signed(body, secret, now)
   try {
     const answer = await ask(url, { method: 'POST', body, headers })
-    print(answer.body)
+    print(printable(answer.body))
     if (answer.status >= 200 && answer.status <= 299) return EXIT.done
     complain(`txhook: ${url} answers ${answer.status}\n`)
   } catch (error) {

@@ -9,7 +9,7 @@ export type ServeDeps = {
   /** For a person at the start: why there is none. */
   complain(message: string): void
   /** Resolves with the name of the first signal that asks for an end. */
-  stopSignal: Promise<string>
+  stopSignal(): Promise<string>
   /** Ends the process on the spot. */
   exit(code: number): never
 }
@@ -17,6 +17,7 @@ export type ServeDeps = {
 /** Runs the service until a signal ends it. Returns the exit code. */
 export async function serve(config: Config, deps: ServeDeps): Promise<number> {
   const { log, complain, stopSignal, exit } = deps
+  const stopped = stopSignal()
   let service: Service | undefined
 
   function onFatal(error: unknown): void {
@@ -34,6 +35,10 @@ export async function serve(config: Config, deps: ServeDeps): Promise<number> {
     })
     await service.start()
     const url = service.listen()
+    // Not the whole URL: its path or query may have a token in it.
+    const target = config.targetUrl === undefined ? undefined : new URL(config.targetUrl).origin
+    if (target === undefined) log.info('calls are simulated', { ms: config.processingDelayMs })
+    else log.info('calls go to the target', { target })
     log.info(`listening on ${url}`, { url })
     if (config.webhookSecrets.length === 0 || config.apiKeys.length === 0) {
       const open = [
@@ -48,7 +53,7 @@ export async function serve(config: Config, deps: ServeDeps): Promise<number> {
     await service?.stop().catch(onFatal)
     return error instanceof StartError ? error.exitCode : EXIT.fault
   }
-  const signal = await stopSignal
+  const signal = await stopped
   log.info('stopping', { signal })
   await service.stop().catch(onFatal)
   log.info('stopped')

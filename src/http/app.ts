@@ -8,7 +8,7 @@ import { type HealthDeps, health } from './health.ts'
 import { createKeyCheck, isOpen } from './keys.ts'
 import { type MetricsDeps, metrics } from './metrics.ts'
 import { newRequestId, Problem, problemResponse, REQUEST_ID, RETRY_AFTER } from './problem.ts'
-import { type RetriesDeps, retries } from './retries.ts'
+import { RETRY_PATH, type RetriesDeps, retries } from './retries.ts'
 import { components, DESCRIPTION } from './schemas.ts'
 import { type TransactionsDeps, transactions } from './transactions.ts'
 import { type WebhooksDeps, webhooks } from './webhooks.ts'
@@ -29,8 +29,11 @@ const REQUESTS_MAX = 10_000
 /** No id is nearly as long: 255 characters make 2,295 when percent-encoded. */
 const URL_LENGTH_MAX = 8_000
 
-/** The whole of the HTTP side: a function from request to response. It never listens. */
-export type App = { fetch(request: Request): Promise<Response> }
+/**
+ * The whole of the HTTP side: a function from request to response. It never listens. `patience` is
+ * called where an answer may take long, once it is known that the request may ask for it.
+ */
+export type App = { fetch(request: Request, patience?: () => void): Promise<Response> }
 
 /** Puts the routes together. */
 export function createApp(deps: AppDeps): App {
@@ -99,7 +102,7 @@ export function createApp(deps: AppDeps): App {
   let underWay = 0
 
   return {
-    async fetch(request) {
+    async fetch(request, patience) {
       underWay++
       try {
         if (underWay > REQUESTS_MAX) {
@@ -109,6 +112,7 @@ export function createApp(deps: AppDeps): App {
         }
         const asked = withHost(request)
         admit(asked)
+        if (asked.method === 'POST' && pathOf(asked.url) === RETRY_PATH) patience?.()
         return sealed(await app.fetch(asked))
       } catch (error) {
         return sealed(failure(error))

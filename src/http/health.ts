@@ -21,6 +21,7 @@ export type HealthDeps = {
 
 /** For load balancers, orchestrators and people. */
 export function health({ clock, health, alive }: HealthDeps) {
+  const always = describeProblems()
   const noStore = { headers: { 'cache-control': 'no-store' } }
   return new Elysia({ name: 'health', detail: { tags: ['Health'], ...OPEN } })
     .get(
@@ -38,7 +39,11 @@ export function health({ clock, health, alive }: HealthDeps) {
           summary: 'Can the service do its work?',
           responses: {
             200: { description: 'It can: `status` is `HEALTHY`' },
-            503: { description: 'It can not: `status` is `UNHEALTHY`' },
+            ...always,
+            503: {
+              ...always[503],
+              description: `It can not: \`status\` is \`UNHEALTHY\`; ${always[503]?.description}`,
+            },
           },
         },
       },

@@ -9,12 +9,8 @@ import { Problem, type ProblemPart } from './problem.ts'
 import { FILTER, filterOf, readParameters, readQuery } from './query.ts'
 import { dataResponse, decodedId, transactionResponse, unknownTransaction } from './transactions.ts'
 
-const RETRY_PATH = '/v1/transactions/retry'
-
-/** Whether a request is a retry by filter, which may take its time. */
-export function isRetry({ method, url }: Request): boolean {
-  return method === 'POST' && url.endsWith(RETRY_PATH)
-}
+/** Where retries by filter go, which may take their time. */
+export const RETRY_PATH = '/v1/transactions/retry'
 
 export type RetriesDeps = {
   store: Pick<Store, 'retries'>
@@ -36,6 +32,7 @@ export function retries(deps: RetriesDeps) {
         'invalid_path',
         'transaction_not_found',
         'transaction_not_failed',
+        'invalid_parameters',
         ...refused,
       ),
     },

@@ -43,7 +43,7 @@ export function transactions({ store }: TransactionsDeps) {
       '/v1/transactions',
       async ({ request }) => {
         const { cursor: before, limit = LIMIT_DEFAULT, ...rest } = readQuery(request.url, LIST)
-        const { data, next } = await store.list(filterOf(rest), { before, limit })
+        const { data, next } = await store.list(filterOf(rest), { before, limit }, request.signal)
         return pageResponse(data.map(transactionJson), next)
       },
       { detail: list },

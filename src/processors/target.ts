@@ -11,13 +11,16 @@ export type TargetOptions = {
   url: string
   /** Signs what is posted; undefined: nothing is signed. */
   secret: Uint8Array | undefined
-  /** How long a call may take, from its beginning to the end of the answer. */
+  /** How long the head of the answer may take. */
   timeoutMs: number
   clock: Clock
 }
 
 /** What is read of an answer; the status line has already judged it. */
 const ANSWER_BYTES_MAX = 64 * 1024
+
+/** How long the rest of an answer may take to come in: its place is wanted by other calls. */
+const REST_MS = 1_000
 
 /** As much of an answer as a person needs who wants to know why it was refused. In characters. */
 const EXCERPT_LENGTH_MAX = 200
@@ -55,7 +58,9 @@ async function post(
       timeout: false,
       signal: AbortSignal.any([deadline.signal, work.signal]),
     })
-    return outcomeOf(response, await excerptOf(response), clock.now().wall)
+    const cancelRest = clock.after(REST_MS, () => deadline.abort())
+    const excerpt = await excerptOf(response).finally(cancelRest)
+    return outcomeOf(response, excerpt, clock.now().wall)
   } catch (error) {
     if (work.signal.aborted) throw error
     const { code } = error as { code?: string }

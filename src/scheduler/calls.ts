@@ -32,6 +32,9 @@ const TAKE_MAX = 100
 const GRACE_MS = 5_000
 const ABORTED_MS = 1_000
 
+/** Between two entries of the log about FAILED transactions. */
+const FAILED_LOG_MS = 10_000
+
 /** The calls under way: each has its attempt on the disk before, and its outcome after. */
 export class Calls {
   readonly #deps: CallsDeps
@@ -39,6 +42,11 @@ export class Calls {
   readonly #circuit: Circuit
   readonly #underWay = new Set<Promise<void>>()
   #claims = 0
+  /** Calls that gave up because they were told to, at a stop. */
+  #cut = 0
+  /** FAILED since the log last told of any, and when that was: monotonic time in ms. */
+  #failed = 0
+  #failedLoggedAt = Number.NEGATIVE_INFINITY
 
   constructor(deps: CallsDeps) {
     this.#deps = deps
@@ -67,8 +75,7 @@ export class Calls {
     // What is decided now is told by this, though the circuit may change during the commit.
     const { pass } = this.#circuit
     const probing = this.failingSince !== undefined
-    const take = () =>
-      probing ? jobs.takeLeastTried(clock.now(), claim) : jobs.take(clock.now(), limit, claim)
+    const take = () => (probing ? this.#takeProbe(claim) : jobs.take(clock.now(), limit, claim))
     for (const job of await commit(take)) {
       metrics.late(clock.now().steady - job.runAt)
       this.#circuit.begin(pass)
@@ -81,6 +88,15 @@ export class Calls {
   }
 
   /**
+   * Takes the next probe: by turns one that has just come and one that has waited long: the
+   * calls that failed may be of a kind, and hold up others, while the target is there for those.
+   */
+  #takeProbe(claim: number): Job[] {
+    const { jobs, clock } = this.#deps
+    return jobs.takeLeastTried(clock.now(), claim, claim % 2 === 0 ? 'newest' : 'oldest')
+  }
+
+  /**
    * Waits for the calls under way, and no longer than is bearable: what doesn't end stays claimed,
    * for the next process to find interrupted.
    */
@@ -88,6 +104,8 @@ export class Calls {
     await this.#ended(GRACE_MS)
     this.#abort.abort(new Error('txhook stops'))
     await this.#ended(ABORTED_MS)
+    const calls = this.#cut + this.#underWay.size
+    if (calls > 0) this.#deps.log.warn('calls were cut off by the stop', { calls })
   }
 
   async #ended(msMax: number): Promise<void> {
@@ -107,7 +125,10 @@ export class Calls {
       .catch(thrown)
     const now = clock.now().steady
     if (outcome.kind === 'retry') {
-      if (signal.aborted) return
+      if (signal.aborted) {
+        this.#cut++
+        return
+      }
       const { detail, retryAfterMs: askedMs } = outcome
       this.#circuit.failed(pass, now, { detail, askedMs })
     } else {
@@ -125,17 +146,42 @@ export class Calls {
         const situation = { tries: job.tries, triesMax, now, random: random() }
         const settlement = settlementOf(outcome, situation)
         const settled = await commit(() => jobs.settle(job, settlement, clock.now()))
-        if (settled === 'superseded') log.warn('a late outcome changed nothing', { outcome })
-        else if (settlement.kind !== 'snooze') metrics.attempts(settlement.kind, 1)
+        const { transactionId: transaction_id } = job.transaction
+        if (settled === 'superseded') {
+          const { attempt } = job
+          log.warn('a late outcome changed nothing', { transaction_id, attempt, outcome })
+        } else if (settlement.kind !== 'snooze') {
+          metrics.attempts(settlement.kind, 1)
+          if (settlement.kind === 'fail') this.#tellFailed(transaction_id, settlement.detail)
+        }
         return
       } catch (error) {
         const wait = this.#abort.signal.aborted ? undefined : refused(error)
         if (wait === undefined) return
-        const { promise, resolve } = Promise.withResolvers<void>()
-        clock.after(wait, resolve)
-        await promise
+        await this.#pause(wait)
       }
     }
+  }
+
+  /** Ends early where the calls are told to give up. */
+  async #pause(ms: number): Promise<void> {
+    const { signal } = this.#abort
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const cancel = this.#deps.clock.after(ms, resolve)
+    signal.addEventListener('abort', () => resolve(), { once: true })
+    await promise
+    cancel()
+  }
+
+  /** A FAILED transaction is a matter for people; a thousand are one matter, told ever so often. */
+  #tellFailed(transaction_id: string, detail: string): void {
+    const { clock, log } = this.#deps
+    this.#failed++
+    const now = clock.monotonic()
+    if (now - this.#failedLoggedAt < FAILED_LOG_MS) return
+    log.warn('transactions are FAILED', { count: this.#failed, transaction_id, detail })
+    this.#failed = 0
+    this.#failedLoggedAt = now
   }
 
   #tell(change: CircuitChange): void {

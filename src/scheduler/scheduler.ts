@@ -32,6 +32,7 @@ const PAUSE_MS = 5
 
 /** How long to wait before a storage that refused is asked again. */
 const REFUSED_WAIT_MS = 1_000
+const REFUSED_LOG_MS = 10_000
 
 /** Wall clock and steady time drift apart a little by themselves; more than this is a step. */
 const STEP_MS_MIN = 1_000
@@ -52,6 +53,7 @@ export class Scheduler {
   /** Nothing more was due when the last step was over. */
   #caughtUp = false
   #endPause: () => void = () => {}
+  #refusedLoggedAt = Number.NEGATIVE_INFINITY
   /** How far the wall clock was ahead of steady time when the loop last looked, in ms. */
   #wallAhead: number | undefined
 
@@ -170,12 +172,21 @@ export class Scheduler {
   #refused(error: unknown): number | undefined {
     if (error instanceof StorageUnavailable && error.reason === 'closed') return undefined
     if (error instanceof StorageUnavailable && error.reason !== 'failed') {
-      this.#deps.log.error('the storage takes no writes', { reason: error.reason })
+      this.#tellRefused(error.reason)
       return REFUSED_WAIT_MS
     }
     this.#state = 'broken'
     this.#deps.log.error('the scheduler stopped', { error })
     return undefined
+  }
+
+  /** Every call under way may be refused every second: one entry in a while tells of all. */
+  #tellRefused(reason: string): void {
+    const { clock, log } = this.#deps
+    const now = clock.monotonic()
+    if (now - this.#refusedLoggedAt < REFUSED_LOG_MS) return
+    this.#refusedLoggedAt = now
+    log.error('the storage takes no writes', { reason })
   }
 
   /** Begins and ends what only waits: all in one commit, since nothing happens in between. */

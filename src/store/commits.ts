@@ -96,11 +96,16 @@ export class CommitQueue {
    * nobody is told of a change that a power cut could still take back.
    */
   async read<T>(query: () => T): Promise<T> {
-    if (this.#closed) throw new StorageUnavailable(this.#closed)
-    const value = query()
+    const value = this.peek(query)
     await this.#syncing
     if (this.#failed) throw new StorageUnavailable('failed')
     return value
+  }
+
+  /** What `query` returns, though it may not be on the disk yet: for nobody's eyes. */
+  peek<T>(query: () => T): T {
+    if (this.#closed) throw new StorageUnavailable(this.#closed)
+    return query()
   }
 
   /** Takes no more works, and resolves when those taken are on the disk. */

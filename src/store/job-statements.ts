@@ -1,4 +1,4 @@
-import { and, asc, eq, inArray, isNotNull, lte, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, inArray, isNotNull, lte, sql } from 'drizzle-orm'
 import type { Connection } from './database.ts'
 import type { TransactionRow } from './queries.ts'
 import { attempts, jobs, transactions } from './schema.ts'
@@ -36,22 +36,27 @@ export function prepareJobStatements({ client, orm }: Connection) {
   const attemptOf = and(eq(attempts.id, value('id')), eq(attempts.attempt, value('attempt')))
   const transactionOf = eq(transactions.id, value('id'))
 
-  const longestDue = orm
-    .select({ id: jobs.id, tries: jobs.tries, runAt: jobs.runAt })
-    .from(jobs)
-    .where(due)
-    .orderBy(asc(jobs.runAt))
-    .limit(CANDIDATES)
-    .as('longest_due')
-  const least = orm
-    .select({ id: longestDue.id })
-    .from(longestDue)
-    .orderBy(asc(longestDue.tries), asc(longestDue.runAt))
-    .limit(1)
+  /** Of so many at one end of what is due, the one that was tried least and is nearest that end. */
+  const leastTried = (end: typeof asc | typeof desc) => {
+    const candidates = orm
+      .select({ id: jobs.id, tries: jobs.tries, runAt: jobs.runAt })
+      .from(jobs)
+      .where(due)
+      .orderBy(end(jobs.runAt))
+      .limit(CANDIDATES)
+      .as('candidates')
+    const least = orm
+      .select({ id: candidates.id })
+      .from(candidates)
+      .orderBy(asc(candidates.tries), end(candidates.runAt))
+      .limit(1)
+    return withTransaction().where(inArray(jobs.id, least))
+  }
 
   const queries = {
     due: withTransaction().where(due).orderBy(asc(jobs.runAt)).limit(value('limit')),
-    leastTried: withTransaction().where(inArray(jobs.id, least)),
+    leastTriedOldest: leastTried(asc),
+    leastTriedNewest: leastTried(desc),
     claimed: withTransaction().where(isNotNull(jobs.claim)),
     earliest: orm.select({ runAt }).from(jobs).where(unclaimed).orderBy(asc(jobs.runAt)).limit(1),
 
@@ -113,10 +118,18 @@ export function prepareJobStatements({ client, orm }: Connection) {
       .set({ status: sql`${value('status')}`, error: sql`${value('error')}` })
       .where(transactionOf),
   }
-  const { due: dueQuery, leastTried, claimed, earliest, ...writes } = queries
+  const {
+    due: dueQuery,
+    leastTriedOldest,
+    leastTriedNewest,
+    claimed,
+    earliest,
+    ...writes
+  } = queries
   return {
     due: prepareStatement<JobRow>(client, dueQuery),
-    leastTried: prepareStatement<JobRow>(client, leastTried),
+    leastTriedOldest: prepareStatement<JobRow>(client, leastTriedOldest),
+    leastTriedNewest: prepareStatement<JobRow>(client, leastTriedNewest),
     claimed: prepareStatement<JobRow>(client, claimed),
     earliest: prepareStatement<{ runAt: number }>(client, earliest),
     ...prepareAll(writes),

@@ -41,15 +41,16 @@ export type Jobs = {
    * before anybody acts on it. Nobody else is given these jobs until they are settled.
    */
   take(now: Instant, limit: number, claim: number): Job[]
-  /** Takes one job: of those that have been due longest, the one that was tried least. */
-  takeLeastTried(now: Instant, claim: number): Job[]
+  /** Takes one job: of the hundred that have been due longest or shortest, the least tried. */
+  takeLeastTried(now: Instant, claim: number, among: 'oldest' | 'newest'): Job[]
   /** Ends the attempt of a job, or puts it off, if the job is still held under its claim. */
   settle(job: Job, settlement: Settlement, now: Instant): Settled
   /** When the earliest unclaimed job is due (steady time in ms); undefined: there is none. */
   nextRunAt(): number | undefined
   /**
    * Settles what the last process left claimed: every such attempt was cut off. The next one begins
-   * at once, unless that was the last of `triesMax`. Returns how many there were.
+   * at once, before all that waited behind it, unless that was the last of `triesMax`. Returns how
+   * many there were.
    */
   recover(now: Instant, triesMax: number): number
 }
@@ -120,9 +121,10 @@ export function createJobs(connection: Connection, counts: Counts): Jobs {
       return rows.map((row) => takeRow(row, now, claim))
     },
 
-    takeLeastTried(now, claim) {
-      const rows = statements.leastTried.all({ now: now.steady })
-      return rows.map((row) => takeRow(row, now, claim))
+    takeLeastTried(now, claim, among) {
+      const statement =
+        among === 'oldest' ? statements.leastTriedOldest : statements.leastTriedNewest
+      return statement.all({ now: now.steady }).map((row) => takeRow(row, now, claim))
     },
 
     settle(job, settlement, now) {
@@ -143,7 +145,7 @@ export function createJobs(connection: Connection, counts: Counts): Jobs {
         const detail = 'txhook ended in the middle of the attempt'
         const ending: Ending =
           job.tries < triesMax
-            ? { kind: 'retry', runAt: now.steady, detail }
+            ? { kind: 'retry', runAt: job.runAt, detail }
             : { kind: 'fail', detail }
         end(job, ending, 'interrupted', now)
       }

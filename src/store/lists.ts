@@ -1,10 +1,12 @@
 import { and, desc, eq, gte, lt, type SQL, sql } from 'drizzle-orm'
+import type { Clock } from '../clock.ts'
 import type { Difference, Status, StoredTransaction } from '../transaction.ts'
 import type { CommitQueue } from './commits.ts'
 import type { Connection } from './database.ts'
 import { fromRow, type TransactionRow } from './queries.ts'
 import { conflicts, jobs, transactions } from './schema.ts'
-import { columnsOf, prepareStatement, type Values } from './statement.ts'
+import { columnsOf, prepareStatement } from './statement.ts'
+import type { Turns } from './turns.ts'
 
 /** Which transactions are meant: those that have all of these. Times are wall time in ms. */
 export type TransactionFilter = {
@@ -41,44 +43,56 @@ export type Conflict = {
   differences: Difference[]
 }
 
-/** Rows looked at in one go, a millisecond's worth: webhooks have their turn in between. */
-const ROWS_MAX = 2_000
+/** What a slice of a scan may look at, and what of it it may take along: a few ms. */
+const SLICE_ROWS_MAX = 2_000
+const SLICE_BYTES_MAX = 1024 * 1024
+
+/** A page is as long as was asked for, unless its rows are large or far apart. */
+const PAGE_BYTES_MAX = 1024 * 1024
+const PAGE_MS_MAX = 5_000
 
 /** A part of a scan: what matches, and the key before which the scan goes on; 0: it is over. */
-export type Scanned = { rows: TransactionRow[]; before: number }
+export type Slice<Row> = { rows: Row[]; before: number }
+
+/** Looks for transactions of a filter before a key, newest first: as many as one slice may hold. */
+type ScanFor<Row> = (filter: TransactionFilter, before: number, limit: number) => Slice<Row>
 
 /**
- * Looks for the transactions of a filter, newest first, among no more rows than one turn may take.
- * No index knows accounts, currencies or times: each would cost every webhook a page. What is FAILED
- * or unfinished is looked for where there is nothing else.
+ * Looks for the transactions of a filter, by slices. No index knows accounts, currencies or times:
+ * each would cost every webhook a page. What is FAILED or unfinished is looked for where there is
+ * nothing else.
  */
-export type Scan = (filter: TransactionFilter, before: number, limit: number) => Scanned
+export type Scan = { rows: ScanFor<TransactionRow>; ids: ScanFor<{ id: number }> }
 
 export function prepareScan(connection: Connection): Scan {
+  const { extra, ...others } = columnsOf(transactions)
+  const bytes = sql<number>`coalesce(octet_length(${transactions.extra}), 0)`.as('bytes')
+  return {
+    rows: prepareScanFor<TransactionRow>(connection, { extra, ...others }, ({ extra }) =>
+      extra === null ? 0 : extra.length,
+    ),
+    ids: prepareScanFor<{ id: number; bytes: number }>(
+      connection,
+      { id: others.id, bytes },
+      ({ bytes }) => bytes,
+    ),
+  }
+}
+
+function prepareScanFor<Row extends { id: number }>(
+  connection: Connection,
+  columns: Record<string, SQL.Aliased>,
+  bytesOf: (row: Row) => number,
+): ScanFor<Row> {
+  const failed = sql`${transactions.status} = 'FAILED'`
   const sources = {
-    all: prepareSource(connection, 'transactions'),
-    failed: prepareSource(connection, 'transactions', sql`${transactions.status} = 'FAILED'`),
-    unfinished: prepareSource(connection, 'jobs'),
+    all: prepareSource<Row>(connection, columns, 'transactions'),
+    failed: prepareSource<Row>(connection, columns, 'transactions', failed),
+    unfinished: prepareSource<Row>(connection, columns, 'jobs'),
   }
-
-  function sourceOf(status: Status | undefined) {
-    switch (status) {
-      case undefined:
-      case 'PROCESSED':
-        return sources.all
-      case 'FAILED':
-        return sources.failed
-      case 'PENDING':
-      case 'PROCESSING':
-        return sources.unfinished
-      default:
-        return status satisfies never
-    }
-  }
-
   return (filter, before, limit) => {
-    const { floor, matching } = sourceOf(filter.status)
-    const values: Values = {
+    const { floor, matching } = sources[sourceOf(filter.status)]
+    const values = {
       before,
       limit,
       floor: floor.get({ before })?.id ?? 0,
@@ -89,15 +103,36 @@ export function prepareScan(connection: Connection): Scan {
       createdFrom: filter.createdFrom ?? null,
       createdTo: filter.createdTo ?? null,
     }
-    const rows = matching.all(values)
-    const last = rows.length === limit ? rows.at(-1)?.id : undefined
-    return { rows, before: last ?? (values.floor as number) }
+    const rows: Row[] = []
+    let bytes = 0
+    for (const row of matching.iterate(values)) {
+      rows.push(row)
+      bytes += bytesOf(row)
+      if (rows.length === limit || bytes >= SLICE_BYTES_MAX) return { rows, before: row.id }
+    }
+    return { rows, before: values.floor }
+  }
+}
+
+function sourceOf(status: Status | undefined): 'all' | 'failed' | 'unfinished' {
+  switch (status) {
+    case undefined:
+    case 'PROCESSED':
+      return 'all'
+    case 'FAILED':
+      return 'failed'
+    case 'PENDING':
+    case 'PROCESSING':
+      return 'unfinished'
+    default:
+      return status satisfies never
   }
 }
 
 /** @param only what all rows of the source have in common, as a partial index says it */
-function prepareSource(
+function prepareSource<Row>(
   { client, orm }: Connection,
+  columns: Record<string, SQL.Aliased>,
   from: 'transactions' | 'jobs',
   only: SQL | undefined = undefined,
 ) {
@@ -111,7 +146,7 @@ function prepareSource(
     .where(and(only, lt(key, value('before'))))
     .orderBy(desc(key))
     .limit(1)
-    .offset(ROWS_MAX - 1)
+    .offset(SLICE_ROWS_MAX - 1)
   const matches = and(
     only,
     lt(key, value('before')),
@@ -123,36 +158,60 @@ function prepareSource(
     given('createdFrom', gte(transactions.createdAt, value('createdFrom'))),
     given('createdTo', lt(transactions.createdAt, value('createdTo'))),
   )
-  const select = orm.select(columnsOf(transactions))
+  const select = orm.select(columns)
   const rows =
     from === 'jobs'
       ? select.from(jobs).innerJoin(transactions, eq(jobs.id, transactions.id))
       : select.from(transactions)
   return {
     floor: prepareStatement<{ id: number }>(client, floor),
-    matching: prepareStatement<TransactionRow>(
+    matching: prepareStatement<Row>(
       client,
       rows.where(matches).orderBy(desc(key)).limit(value('limit')),
     ),
   }
 }
 
-/** Lists transactions: a page is gathered over as many turns as it takes to find its rows. */
-export function createList(scan: Scan, commits: Pick<CommitQueue, 'read'>) {
+export type ListDeps = {
+  scan: Scan
+  turns: Turns
+  commits: Pick<CommitQueue, 'read' | 'peek'>
+  clock: Pick<Clock, 'monotonic'>
+}
+
+/**
+ * Lists transactions: a page is gathered over as many turns as it takes to find its rows. It ends
+ * early where these are large, or not found in time, or nobody waits for them any more; `next` then
+ * leads on, also from a page that is empty.
+ */
+export function createList({ scan, turns, commits, clock }: ListDeps) {
   return async (
     filter: TransactionFilter,
     { before, limit }: PageRequest,
+    signal?: AbortSignal,
   ): Promise<Page<StoredTransaction>> => {
+    const until = clock.monotonic() + PAGE_MS_MAX
     const rows: TransactionRow[] = []
-    // One more than is shown tells whether there is a next page.
-    for (let from = before ?? Number.MAX_SAFE_INTEGER; from > 0 && rows.length <= limit; ) {
+    let bytes = 0
+    let from = before ?? Number.MAX_SAFE_INTEGER
+    const enough = () =>
+      // One more than is shown tells whether there is a next page.
+      rows.length > limit ||
+      bytes >= PAGE_BYTES_MAX ||
+      clock.monotonic() > until ||
+      signal?.aborted === true
+    do {
       const wanted = limit + 1 - rows.length
-      const scanned = await commits.read(() => scan(filter, from, wanted))
-      rows.push(...scanned.rows)
-      from = scanned.before
-      await nextTurn()
-    }
-    return pageOf(rows.map(fromRow), limit)
+      const slice = await turns.take(() => commits.peek(() => scan.rows(filter, from, wanted)))
+      rows.push(...slice.rows)
+      for (const { extra } of slice.rows) bytes += extra?.length ?? 0
+      from = slice.before
+    } while (from > 0 && !enough())
+    const data = rows.slice(0, limit)
+    const goesOn = rows.length > limit ? (data.at(-1)?.id ?? from) : from
+    // Nobody is told of what a power cut could still take back.
+    await commits.read(() => undefined)
+    return { data: data.map(fromRow), next: goesOn > 0 ? goesOn : null }
   }
 }
 
@@ -189,9 +248,4 @@ export function prepareConflicts({ client, orm }: Connection) {
 function pageOf<T extends { id: number }>(found: readonly T[], limit: number): Page<T> {
   const data = found.slice(0, limit)
   return { data, next: found.length > limit ? (data.at(-1)?.id ?? null) : null }
-}
-
-/** Lets everything else that waits for the event loop have its turn. */
-export function nextTurn(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve))
 }

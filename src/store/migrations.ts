@@ -7,6 +7,7 @@ import type { Database } from 'bun:sqlite'
 import { renameSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import first from '../../drizzle/0000_first.sql' with { type: 'text' }
+import deployment from '../../drizzle/0001_deployment.sql' with { type: 'text' }
 import { syncDirectory, syncPath } from './durable-files.ts'
 import { inTransaction, pragma } from './sqlite.ts'
 
@@ -14,7 +15,10 @@ import { inTransaction, pragma } from './sqlite.ts'
 export type Migration = { tag: string; sql: string }
 
 /** Every migration, oldest first. A test holds this list against `drizzle/`. */
-export const MIGRATIONS: readonly Migration[] = [{ tag: '0000_first', sql: first }]
+export const MIGRATIONS: readonly Migration[] = [
+  { tag: '0000_first', sql: first },
+  { tag: '0001_deployment', sql: deployment },
+]
 
 /** `txhk`: SQLite's application_id of a database that is txhook's. */
 export const APPLICATION_ID = 0x7478686b

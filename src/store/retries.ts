@@ -4,10 +4,11 @@ import type { StoredTransaction } from '../transaction.ts'
 import type { CommitQueue } from './commits.ts'
 import { type Counts, move } from './counts.ts'
 import type { Connection } from './database.ts'
-import { nextTurn, type Scan, type TransactionFilter } from './lists.ts'
+import type { Scan, TransactionFilter } from './lists.ts'
 import { prepareFind } from './queries.ts'
 import { jobs, transactions } from './schema.ts'
-import { prepareStatement } from './statement.ts'
+import { among, prepareStatement } from './statement.ts'
+import type { Turns } from './turns.ts'
 
 /** What became of the wish to try a transaction again. */
 export type Retry =
@@ -38,23 +39,27 @@ export function createRetries(
   {
     counts,
     scan,
+    turns,
     commits,
     clock,
   }: {
     counts: Counts
     scan: Scan
-    commits: Pick<CommitQueue, 'submit' | 'read'>
+    turns: Turns
+    commits: Pick<CommitQueue, 'submit' | 'peek'>
     clock: Clock
   },
 ): RetriesByHand {
   const find = prepareFind(connection)
   const { insertJobs, setPending } = prepareRetryStatements(connection)
 
-  function retry(ids: readonly number[], now: Instant): void {
+  /** Retries those that are still FAILED. Returns how many these are. */
+  function retry(ids: readonly number[], now: Instant): number {
     const values = { ids: JSON.stringify(ids), now: now.steady }
-    insertJobs.run(values)
+    const { changes } = insertJobs.run(values)
     setPending.run(values)
-    for (const _ of ids) move(counts, 'FAILED', 'PENDING')
+    for (let i = 0; i < changes; i++) move(counts, 'FAILED', 'PENDING')
+    return changes
   }
 
   return {
@@ -73,19 +78,11 @@ export function createRetries(
       // Towards the oldest: one that fails again while this goes on isn't met twice.
       for (let before = Number.MAX_SAFE_INTEGER; before > 0; ) {
         const from = before
-        const step = () => {
-          const scanned = scan(failed, from, BATCH_MAX)
-          if (!dryRun)
-            retry(
-              scanned.rows.map(({ id }) => id),
-              clock.now(),
-            )
-          return scanned
-        }
-        const scanned = await (dryRun ? commits.read(step) : commits.submit(step))
-        matched += scanned.rows.length
-        before = scanned.before
-        await nextTurn()
+        const slice = await turns.take(() => commits.peek(() => scan.ids(failed, from, BATCH_MAX)))
+        const ids = slice.rows.map(({ id }) => id)
+        if (dryRun) matched += ids.length
+        else if (ids.length > 0) matched += await commits.submit(() => retry(ids, clock.now()))
+        before = slice.before
       }
       return { matched, retried: dryRun ? 0 : matched }
     },
@@ -94,7 +91,7 @@ export function createRetries(
 
 function prepareRetryStatements({ client, orm }: Connection) {
   const value = sql.placeholder
-  const among = sql`${transactions.id} IN (SELECT value FROM json_each(${value('ids')}))`
+  const failed = and(among(transactions.id, 'ids'), eq(transactions.status, 'FAILED'))
   return {
     insertJobs: prepareStatement(
       client,
@@ -109,15 +106,12 @@ function prepareRetryStatements({ client, orm }: Connection) {
             changedAt: sql<number>`${value('now')}`.as('changed_at'),
           })
           .from(transactions)
-          .where(among),
+          .where(failed),
       ),
     ),
     setPending: prepareStatement(
       client,
-      orm
-        .update(transactions)
-        .set({ status: 'PENDING' })
-        .where(and(among, eq(transactions.status, 'FAILED'))),
+      orm.update(transactions).set({ status: 'PENDING' }).where(failed),
     ),
   }
 }

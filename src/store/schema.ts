@@ -94,3 +94,11 @@ export const conflicts = sqliteTable(
   },
   (table) => [index('conflicts_stored_id').on(table.storedId)],
 )
+
+/** What the next start must know of this one: one row, from the first start on. */
+export const deployment = sqliteTable('deployment', {
+  /** Always 1. */
+  id: integer('id').primaryKey(),
+  /** Whether transactions are processed by calls, as those to a target are, or only wait. */
+  calls: integer('calls', { mode: 'boolean' }).notNull(),
+})

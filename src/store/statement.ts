@@ -1,5 +1,14 @@
 import type { Changes, Database } from 'bun:sqlite'
-import { getTableColumns, is, Param, Placeholder, type SQL, sql, type Table } from 'drizzle-orm'
+import {
+  type Column,
+  getTableColumns,
+  is,
+  Param,
+  Placeholder,
+  type SQL,
+  sql,
+  type Table,
+} from 'drizzle-orm'
 
 type Value = string | number | null
 
@@ -11,6 +20,8 @@ export type Statement<Row = never> = {
   run(values: Values): Changes
   get(values: Values): Row | undefined
   all(values: Values): Row[]
+  /** One row after the other; whoever has enough leaves the loop. */
+  iterate(values: Values): Iterable<Row>
 }
 
 /** What drizzle builds: a statement that tells its SQL. */
@@ -37,6 +48,7 @@ export function prepareStatement<Row>(client: Database, query: Query): Statement
     run: (values) => statement.run(...bind(values)),
     get: (values) => statement.get(...bind(values)) ?? undefined,
     all: (values) => statement.all(...bind(values)),
+    iterate: (values) => statement.iterate(...bind(values)),
   }
 }
 
@@ -47,6 +59,11 @@ function slotOf(param: unknown): Slot {
   const inner = is(param, Param) ? param.value : param
   if (is(inner, Placeholder)) return { name: inner.name }
   return { name: undefined, value: inner as Value }
+}
+
+/** Whether a column's value is one of a JSON array of them: one statement then does for all. */
+export function among(column: Column, placeholder: string): SQL {
+  return sql`${column} IN (SELECT value FROM json_each(${sql.placeholder(placeholder)}))`
 }
 
 /** All columns of a table, each under the name that schema.ts gives it. */

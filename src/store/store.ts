@@ -4,6 +4,7 @@ import type { StoredTransaction, Transaction } from '../transaction.ts'
 import { CommitQueue } from './commits.ts'
 import { readBeginning } from './counts.ts'
 import { type OpenDatabase, openDatabase, writeProbe } from './database.ts'
+import { settleDeployment } from './deployment.ts'
 import { type Acceptance, createInbox } from './inbox.ts'
 import { createJobs, type Jobs } from './jobs.ts'
 import {
@@ -17,6 +18,7 @@ import {
 } from './lists.ts'
 import { type Attempt, prepareAttempts, prepareFind, prepareReadings } from './queries.ts'
 import { createRetries, type RetriesByHand } from './retries.ts'
+import { Turns } from './turns.ts'
 import { createWaits, type Waits } from './waits.ts'
 
 export type StoreDeps = {
@@ -25,6 +27,8 @@ export type StoreDeps = {
   clock: Clock
   /** Unfinished transactions beyond which no new one is taken. */
   backlogMax: number
+  /** Whether transactions are processed by calls; undefined: as they were. */
+  calls?: boolean
   metrics: Pick<Metrics, 'commit'>
   /** Called once when the disk failed: the process must end, see CommitQueue. */
   onFatal(error: unknown): void
@@ -37,7 +41,11 @@ export type Store = {
   /** The transaction of this `transaction_id`, as it is on the disk. */
   find(transactionId: string): Promise<StoredTransaction | undefined>
   /** Transactions, newest first. */
-  list(filter: TransactionFilter, page: PageRequest): Promise<Page<StoredTransaction>>
+  list(
+    filter: TransactionFilter,
+    page: PageRequest,
+    signal?: AbortSignal,
+  ): Promise<Page<StoredTransaction>>
   /** The attempts of a transaction, first to last; undefined where there is no such transaction. */
   attempts(transactionId: string): Promise<Attempt[] | undefined>
   /** Conflicts, of one `transaction_id` or of all, newest first. */
@@ -67,10 +75,17 @@ export type Store = {
  *
  * @throws StartError where the data directory or the database can't be used
  */
-export function openStore({ dataDir, clock, backlogMax, metrics, onFatal }: StoreDeps): Store {
+export function openStore(deps: StoreDeps): Store {
+  const { dataDir, clock, backlogMax, calls, metrics, onFatal } = deps
   const database = openDatabase(dataDir)
   const { client, migrated } = database
   const { counts, newestTime } = readBeginning(database)
+  try {
+    if (calls !== undefined) settleDeployment(database, counts, calls)
+  } catch (error) {
+    database.close()
+    throw error
+  }
   const clockBehindMs = clock.advanceTo(newestTime)
 
   const { monotonic } = clock
@@ -81,13 +96,14 @@ export function openStore({ dataDir, clock, backlogMax, metrics, onFatal }: Stor
   const attempts = prepareAttempts(database)
   const conflicts = prepareConflicts(database)
   const scan = prepareScan(database)
+  const turns = new Turns()
   return {
     accept: (transaction) => commits.submit(() => inbox.accept(transaction, clock.now())),
     find: (transactionId) => commits.read(() => find(transactionId)),
-    list: createList(scan, commits),
+    list: createList({ scan, turns, commits, clock }),
     attempts: (transactionId) => commits.read(() => attempts(transactionId)),
     conflicts: (transactionId, page) => commits.read(() => conflicts(transactionId, page)),
-    retries: createRetries(database, { counts, scan, commits, clock }),
+    retries: createRetries(database, { counts, scan, turns, commits, clock }),
     jobs: createJobs(database, counts),
     waits: createWaits(database, counts),
     commit: (work) => commits.submit(work),

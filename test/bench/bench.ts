@@ -12,6 +12,7 @@ import { measureIngest } from './ingest.ts'
 import { measureOutage } from './outage.ts'
 import { buildTxhook, hasProc } from './processes.ts'
 import { measureIdle, measureStart } from './rest.ts'
+import { measureSignature } from './signature.ts'
 import { type Measurement, type Options, tableOf } from './table.ts'
 import { measureWholeWay } from './whole-way.ts'
 
@@ -23,6 +24,7 @@ const PARTS: Record<string, (txhook: string, options: Options) => Promise<Measur
   idle: measureIdle,
   start: measureStart,
   outage: measureOutage,
+  signature: measureSignature,
 }
 
 const { values } = parseArgs({

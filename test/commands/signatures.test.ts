@@ -33,7 +33,7 @@ async function run(words: string[], environment: Environment = {}): Promise<Run>
     terminal: false,
     print: (text) => void printed.push(text),
     complain: (text) => void complaints.push(text),
-    stopSignal: Promise.resolve('SIGTERM'),
+    stopSignal: () => Promise.resolve('SIGTERM'),
     exit(code) {
       throw new Error(`exit ${code}`)
     },
@@ -501,7 +501,7 @@ describe('the verbs of operators', () => {
     server.heard.length = 0
     for (const words of VERBS) {
       const { complaint } = await run([...words, '--url', server.url], { TXHOOK_API_KEYS: KEYS })
-      expect(complaint).not.toContain('401')
+      expect(complaint).not.toContain('answers 401')
       expect(server.heard.pop()?.headers.get('authorization')).toBe('Bearer key-8d7fca12b1')
     }
   })

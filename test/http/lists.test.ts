@@ -564,7 +564,14 @@ function described({ paths }: Document, method: string, path: string): Described
 
 const FILTERS = ['status', 'currency', 'source_account', 'destination_account']
 const OF_A_LIST = [...FILTERS, 'created_from', 'created_to', 'limit', 'cursor']
-const ALWAYS = ['internal_error', 'shutting_down', 'storage_unavailable']
+const ALWAYS = [
+  'internal_error',
+  'invalid_api_key',
+  'overloaded',
+  'shutting_down',
+  'storage_unavailable',
+  'uri_too_long',
+]
 const ID = ['transaction_id']
 
 describe('the OpenAPI document', () => {
@@ -576,7 +583,7 @@ describe('the OpenAPI document', () => {
       ID,
       [],
       '200 Attempts',
-      ['invalid_path', 'transaction_not_found'],
+      ['invalid_path', 'transaction_not_found', 'invalid_parameters'],
     ],
     [
       'get',
@@ -592,7 +599,10 @@ describe('the OpenAPI document', () => {
       ID,
       [],
       '202 Transaction',
-      ['invalid_path', 'transaction_not_found', 'transaction_not_failed', 'storage_full'],
+      [
+        ...['invalid_path', 'transaction_not_found', 'transaction_not_failed'],
+        ...['invalid_parameters', 'storage_full'],
+      ],
     ],
     [
       'post',

@@ -174,7 +174,7 @@ describe('the transactions by state', () => {
     expect(ended).toMatchObject({ done: 1, fail: 2, retry: 1 })
     await first.stop()
 
-    await using second = testService({ dataDir })
+    await using second = testService({ processor: scriptedCalls(), dataDir })
     expect(await state(second)).toEqual(states)
     // What is counted since the start begins anew.
     expect(await results(second)).toEqual({})

@@ -3,7 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { version } from '../../package.json'
-import { runToEnd, startTxhook, until, VARIANTS } from '../support/executable.ts'
+import { commandOf, runToEnd, startTxhook, until, VARIANTS } from '../support/executable.ts'
 import { type ShownTransaction, temporaryDirectory, transactionBody } from '../support/service.ts'
 
 // A process of its own takes its time on a busy machine.
@@ -181,3 +181,42 @@ function alter(path: string, sql: string): void {
   database.run(sql)
   database.close(true)
 }
+
+test('Ctrl-C ends a verb that waits for a server', async () => {
+  using directory = temporaryDirectory()
+  const asked = Promise.withResolvers<void>()
+  await using server = {
+    listener: Bun.serve({
+      port: 0,
+      fetch() {
+        asked.resolve()
+        return new Promise<Response>(() => {})
+      },
+    }),
+    [Symbol.asyncDispose]: () => server.listener.stop(true),
+  }
+  const child = Bun.spawn(
+    [...(await commandOf('source')), 'list', '--url', server.listener.url.href],
+    {
+      cwd: directory.path,
+      stdio: ['ignore', 'ignore', 'ignore'],
+    },
+  )
+  await asked.promise
+  child.kill('SIGINT')
+  await child.exited
+  expect(child.signalCode).toBe('SIGINT')
+})
+
+test('a start says whether calls are simulated, or where they go, and no more of the URL', async () => {
+  using directory = temporaryDirectory()
+  const log = async (args: readonly string[]) => {
+    await using txhook = await startTxhook({ cwd: directory.path, args })
+    return (await txhook.end('SIGTERM')).stdout
+  }
+  expect(await log([])).toContain('"message":"calls are simulated"')
+  const stdout = await log(['--target-url', 'http://127.0.0.1:9/hidden?token=hidden'])
+  expect(stdout).toContain('"message":"calls go to the target"')
+  expect(stdout).toContain('"target":"http://127.0.0.1:9"')
+  expect(stdout).not.toContain('hidden')
+})

@@ -423,6 +423,23 @@ describe('the status line judges', () => {
     expect(recorded(run.service)).toEqual(afterFirst(status, httpStatus, detail))
   })
 
+  test('a target that has answered and goes on holds a place for a second, whatever its time', async () => {
+    using fetches = spyOn(globalThis, 'fetch')
+    await using run = await targetRun()
+    const { service, target } = run
+    target.script = saying(`${headOf(200, half)}hello`)
+    await service.post(transactionBody())
+    await service.work()
+    await headIn(fetches)
+    await nothingMore(service)
+    service.clock.pass(999)
+    await nothingMore(service)
+    expect(recorded(service).transactions).toMatchObject([{ status: 'PROCESSING' }])
+    service.clock.pass(1)
+    await run.work()
+    expect(recorded(service).transactions).toMatchObject([{ status: 'PROCESSED' }])
+  })
+
   test('a target that answers 503 and hangs is told from one that said nothing', async () => {
     using fetches = spyOn(globalThis, 'fetch')
     await using run = await targetRun(TIMEOUT_FLAGS)

@@ -118,7 +118,11 @@ describe('a call', () => {
     expect(await run.state('a')).toBe('PENDING 1')
     const outcome = { kind: 'done' }
     expect(run.log.entries).toEqual([
-      { level: 'warn', message: 'a late outcome changed nothing', fields: { outcome } },
+      {
+        level: 'warn',
+        message: 'a late outcome changed nothing',
+        fields: { transaction_id: 'a', attempt: 1, outcome },
+      },
     ])
     expect(run.metrics.ended).toEqual({})
   })

@@ -185,7 +185,8 @@ describe('when the target fails', () => {
     await workOff(run)
     expect(run.metrics.ended).toEqual({ fail: 30 })
     expect(run.metrics.failings).toEqual([])
-    expect(run.log.entries).toEqual([])
+    // Thirty are FAILED, which is told once in a while.
+    expect(run.log.entries).toMatchObject([{ message: 'transactions are FAILED' }])
   })
 
   test('a probe that it refuses for good shows that it is there', async () => {
@@ -213,7 +214,8 @@ describe('when the target fails', () => {
     run.clock.pass(5000)
     await stopped
     expect(run.metrics.failings).toEqual([])
-    expect(run.log.entries).toEqual([])
+    const message = 'calls were cut off by the stop'
+    expect(run.log.entries).toEqual([{ level: 'warn', message, fields: { calls: 20 } }])
     expect(run.store.readings().transactions).toMatchObject({ PROCESSING: 20 })
   })
 })
@@ -623,3 +625,47 @@ test.each<[string, () => unknown]>([
 function raise(error: unknown): never {
   throw error
 }
+
+test('calls that fail for what they are hold up others for two probes at most', async () => {
+  const calls = scriptedCalls()
+  await using run = testScheduler(calls)
+  // Refused each time, like those of one merchant, by a target that is there for all others.
+  for (let i = 0; i < 15; i++) await run.accept(`poison ${i}`, 'RETRY')
+  await run.work()
+  await run.recorded()
+  await run.work()
+  expect(run.metrics.failings).toEqual([true])
+  for (let i = 0; i < 30; i++) await run.accept(`more ${i}`, 'RETRY')
+  run.clock.pass(1)
+  await run.accept('good', 'OK')
+  const wait = async () => {
+    run.clock.pass((await run.work()) as number)
+    await run.work()
+    await run.recorded()
+  }
+  await wait()
+  if ((await run.state('good')) !== 'PROCESSED 1') await wait()
+  expect(await run.state('good')).toBe('PROCESSED 1')
+  expect(run.metrics.failings).toEqual([true, false])
+})
+
+test('what is FAILED is told once in a while, with how many there were and the last of them', async () => {
+  const calls = scriptedCalls()
+  await using run = testScheduler(calls)
+  const failing = async (name: string) => {
+    await run.accept(name, 'FAIL')
+    await run.work()
+    await run.recorded()
+  }
+  for (let i = 0; i < 5; i++) await failing(`txn_${i}`)
+  run.clock.pass(9_999)
+  await failing('txn_5')
+  expect(run.log.entries.map(({ fields }) => fields.count)).toEqual([1])
+  run.clock.pass(1)
+  await failing('txn_6')
+  const detail = 'attempt 1 was refused'
+  expect(run.log.entries).toMatchObject([
+    { level: 'warn', fields: { count: 1, transaction_id: 'txn_0', detail } },
+    { level: 'warn', fields: { count: 6, transaction_id: 'txn_6', detail } },
+  ])
+})

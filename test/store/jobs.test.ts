@@ -17,7 +17,7 @@ async function takeOne(store: TestStore, claim = 1): Promise<Job> {
 }
 
 function takeLeastTried(store: TestStore, claim = 1): Promise<Job[]> {
-  return store.commit(() => store.jobs.takeLeastTried(store.clock.now(), claim))
+  return store.commit(() => store.jobs.takeLeastTried(store.clock.now(), claim, 'oldest'))
 }
 
 /** Takes what is due and has it due again in so many ms, one try on. */
@@ -311,7 +311,7 @@ describe('the fence', () => {
 })
 
 describe('recovery', () => {
-  test('records what was claimed as interrupted, and the next attempt is due at once', async () => {
+  test('records what was claimed as interrupted, and what was due then is due as ever', async () => {
     await using store = testStore()
     await store.acceptAll('a')
     await takeOne(store)
@@ -320,10 +320,21 @@ describe('recovery', () => {
     const detail = 'txhook ended in the middle of the attempt'
     expect(tables(store)).toMatchObject([
       [{ status: 'PENDING', attempts: 1, processing_started_at: START, error: detail }],
-      [{ claim: null, attempt_started_at: null, run_at: START + 60_000, tries: 1 }],
+      [{ claim: null, attempt_started_at: null, run_at: START, tries: 1 }],
       [{ attempt: 1, finished_at: START + 60_000, outcome: 'interrupted', detail }],
     ])
     expect(await takeOne(store, 2)).toMatchObject({ attempt: 2, tries: 2 })
+  })
+
+  test('puts what was cut off before all that waited behind it', async () => {
+    await using store = testStore()
+    await store.acceptAll('cut off')
+    await takeOne(store)
+    store.clock.pass(1)
+    await store.acceptAll('waiting')
+    store.clock.pass(60_000)
+    await recover(store)
+    expect(idsOf(await take(store, 2))).toEqual(['cut off', 'waiting'])
   })
 
   test('fails what was on its last try', async () => {

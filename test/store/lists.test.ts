@@ -8,6 +8,7 @@ import {
   prepareScan,
   type TransactionFilter,
 } from '../../src/store/lists.ts'
+import { Turns } from '../../src/store/turns.ts'
 import type { StoredTransaction } from '../../src/transaction.ts'
 import {
   controlledSync,
@@ -94,12 +95,12 @@ describe('a scan', () => {
     insert(store, 2 * SLICE + 3)
     const scan = prepareScan(store.database)
     const none = { currency: 'EUR' }
-    expect(scan(none, NEWEST, 10)).toEqual({ rows: [], before: SLICE + 4 })
-    expect(scan(none, SLICE + 4, 10)).toEqual({ rows: [], before: 4 })
-    expect(scan(none, 4, 10)).toEqual({ rows: [], before: 0 })
+    expect(scan.rows(none, NEWEST, 10)).toEqual({ rows: [], before: SLICE + 4 })
+    expect(scan.rows(none, SLICE + 4, 10)).toEqual({ rows: [], before: 4 })
+    expect(scan.rows(none, 4, 10)).toEqual({ rows: [], before: 0 })
     // In the slice are its last row, and not the one before which the next begins.
     markEuros(store, [SLICE + 4, SLICE + 3])
-    const keys = (before: number) => scan(none, before, 10).rows.map(({ id }) => id)
+    const keys = (before: number) => scan.rows(none, before, 10).rows.map(({ id }) => id)
     expect([keys(NEWEST), keys(SLICE + 4)]).toEqual([[SLICE + 4], [SLICE + 3]])
   })
 
@@ -107,10 +108,10 @@ describe('a scan', () => {
     await using store = testStore()
     insert(store, 10)
     const scan = prepareScan(store.database)
-    const { rows, before } = scan({}, 8, 3)
+    const { rows, before } = scan.rows({}, 8, 3)
     expect([rows.map(({ id }) => id), before]).toEqual([[7, 6, 5], 5])
-    expect(scan({}, 3, 2)).toMatchObject({ rows: [{ id: 2 }, { id: 1 }], before: 1 })
-    expect(scan({}, 1, 2)).toEqual({ rows: [], before: 0 })
+    expect(scan.rows({}, 3, 2)).toMatchObject({ rows: [{ id: 2 }, { id: 1 }], before: 1 })
+    expect(scan.rows({}, 1, 2)).toEqual({ rows: [], before: 0 })
   })
 
   test.each([
@@ -124,7 +125,7 @@ describe('a scan', () => {
       status: `CASE i WHEN 3 THEN 'FAILED' WHEN 4 THEN 'PENDING' WHEN 5 THEN 'PROCESSING'
         WHEN 9000 THEN 'FAILED' WHEN 9500 THEN 'FAILED' ELSE 'PROCESSED' END`,
     })
-    const { rows, before } = prepareScan(store.database)({ status }, NEWEST, 10)
+    const { rows, before } = prepareScan(store.database).rows({ status }, NEWEST, 10)
     expect([rows.at(-1)?.id, before]).toEqual([key, 0])
   })
 
@@ -134,7 +135,7 @@ describe('a scan', () => {
     const scan = prepareScan(store.database)
     const none = { status: 'PENDING', currency: 'EUR' } as const
     // Every other one has a job: the newest 2,000 of these end at the sixth.
-    expect(scan(none, NEWEST, 10)).toEqual({ rows: [], before: 11 })
+    expect(scan.rows(none, NEWEST, 10)).toEqual({ rows: [], before: 11 })
   })
 })
 
@@ -245,7 +246,8 @@ describe('a list', () => {
     const disk = controlledSync()
     using parts = testQueue(disk)
     const { queue, database, clock, counts } = parts
-    const list = createList(prepareScan(database), queue)
+    const scan = prepareScan(database)
+    const list = createList({ scan, turns: new Turns(), commits: queue, clock: parts.clock })
     const inbox = createInbox(database, counts, 10)
     const accepted = queue.submit(() => inbox.accept(sentTransaction(), clock.now()))
     const sync = await disk.next()
@@ -265,11 +267,64 @@ describe('a list', () => {
     const disk = controlledSync()
     using parts = testQueue(disk)
     const { queue, database } = parts
-    const list = createList(prepareScan(database), queue)
+    const scan = prepareScan(database)
+    const list = createList({ scan, turns: new Turns(), commits: queue, clock: parts.clock })
     const stored = reasonOf(queue.submit(parts.put('a')))
     const sync = await disk.next()
     const listed = reasonOf(list({}, { before: undefined, limit: 1 }))
     sync.reject(new Error('EIO'))
     expect(await Promise.all([stored, listed])).toEqual(['failed', 'failed'])
+  })
+
+  test('ends early where its rows are large, and leads on to the rest', async () => {
+    await using store = testStore()
+    const extra = { note: 'x'.repeat(300_000) }
+    for (let i = 1; i <= 9; i++) {
+      await store.accept(sentTransaction({ transactionId: `txn_${i}`, extra }))
+    }
+    const seen: string[] = []
+    const lengths: number[] = []
+    for (let before: number | undefined | null; before !== null; ) {
+      const page = await store.list({}, { before: before ?? undefined, limit: 250 })
+      lengths.push(page.data.length)
+      seen.push(...page.data.map(({ transactionId }) => transactionId))
+      before = page.next
+    }
+    expect(seen).toEqual(Array.from({ length: 9 }, (_, i) => `txn_${9 - i}`))
+    expect(lengths).toEqual([4, 4, 1])
+  })
+
+  test('that finds nothing for 5 s is a page without rows that leads on', async () => {
+    await using store = testStore()
+    insert(store, 3 * SLICE)
+    const { monotonic } = store.clock
+    let looks = 0
+    // From the third look on, six seconds later.
+    store.clock.monotonic = () => monotonic() + (++looks > 2 ? 6_000 : 0)
+    const page = await store.list({ currency: 'EUR' }, { before: undefined, limit: 1 })
+    expect(page).toEqual({ data: [], next: SLICE + 1 })
+    store.clock.monotonic = monotonic
+    const rest = await store.list({ currency: 'EUR' }, { before: SLICE + 1, limit: 1 })
+    expect(rest).toEqual({ data: [], next: null })
+  })
+
+  test('that nobody waits for any more looks no further', async () => {
+    await using store = testStore()
+    insert(store, 3 * SLICE)
+    const signal = AbortSignal.abort()
+    const page = await store.list({ currency: 'EUR' }, { before: undefined, limit: 1 }, signal)
+    expect(page).toEqual({ data: [], next: 2 * SLICE + 1 })
+  })
+
+  test('has its turn among others, and is refused where too many wait', async () => {
+    await using store = testStore()
+    insert(store, 3 * SLICE)
+    const lists = Array.from({ length: 150 }, () =>
+      reasonOf(store.list({ currency: 'EUR' }, { before: undefined, limit: 1 })),
+    )
+    const answers = await Promise.all(lists)
+    expect(answers.filter((answer) => answer === 'busy')).toHaveLength(50)
+    expect(answers.filter((answer) => answer !== 'busy')).toHaveLength(100)
+    await store.acceptAll('still taken')
   })
 })

@@ -7,6 +7,7 @@ import { createJobs } from '../../src/store/jobs.ts'
 import { prepareConflicts, prepareScan } from '../../src/store/lists.ts'
 import { prepareAttempts, prepareFind, prepareReadings } from '../../src/store/queries.ts'
 import { createRetries } from '../../src/store/retries.ts'
+import { Turns } from '../../src/store/turns.ts'
 import { createWaits } from '../../src/store/waits.ts'
 import { noCounts, type TestStore, testStore } from '../support/store.ts'
 
@@ -77,15 +78,25 @@ test('no statement of a transaction’s way through calls scans a table or sorts
     prepareFind(it)
   })
   expect(plans.length).toBeGreaterThanOrEqual(16)
-  // Of what is due longest, a bounded number, the least tried; once at a start, what the last
+  // Of what is due longest and shortest, a bounded number, the least tried; once at a start, what the last
   // process left; the first entry of an index in its order.
   expect(scans(plans).map(({ steps }) => steps)).toEqual([
     [
       'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)',
       'LIST SUBQUERY 2',
-      'CO-ROUTINE longest_due',
+      'CO-ROUTINE candidates',
       'SEARCH jobs USING INDEX jobs_due (run_at<?)',
-      'SCAN longest_due',
+      'SCAN candidates',
+      'USE TEMP B-TREE FOR ORDER BY',
+      'SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)',
+      'REUSE LIST SUBQUERY 2',
+    ],
+    [
+      'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)',
+      'LIST SUBQUERY 2',
+      'CO-ROUTINE candidates',
+      'SEARCH jobs USING INDEX jobs_due (run_at<?)',
+      'SCAN candidates',
       'USE TEMP B-TREE FOR ORDER BY',
       'SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)',
       'REUSE LIST SUBQUERY 2',
@@ -93,7 +104,7 @@ test('no statement of a transaction’s way through calls scans a table or sorts
     ['SCAN jobs', 'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)'],
     ['SCAN jobs USING INDEX jobs_due'],
   ])
-  expect(scans(plans)[1]?.sql).toEndWith('where "jobs"."claim" is not null')
+  expect(scans(plans)[2]?.sql).toEndWith('where "jobs"."claim" is not null')
   const steps = plans.filter((plan) => !scans(plans).includes(plan)).flatMap(({ steps }) => steps)
   for (const step of steps) expect(BY_KEY).toContain(step)
 })
@@ -124,7 +135,7 @@ test('the oldest unfinished transaction is the first row of a table in its order
 test('a list reads a range of keys: of the transactions, of those FAILED, or of the jobs', async () => {
   await using store = testStore()
   const plans = plansOf(store, prepareScan)
-  expect(plans.map(({ steps }) => steps)).toEqual([
+  const steps = [
     ['SEARCH transactions USING INTEGER PRIMARY KEY (rowid<?)'],
     ['SEARCH transactions USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)'],
     ['SEARCH transactions USING COVERING INDEX transactions_failed (id<?)'],
@@ -134,9 +145,11 @@ test('a list reads a range of keys: of the transactions, of those FAILED, or of 
       'SEARCH jobs USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)',
       'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)',
     ],
-  ])
+  ]
+  // Once for rows, and once for their keys alone.
+  expect(plans.map((plan) => plan.steps)).toEqual([...steps, ...steps])
   for (const [i, { sql }] of plans.entries()) {
-    const table = i < 4 ? 'transactions' : 'jobs'
+    const table = i % 6 < 4 ? 'transactions' : 'jobs'
     const end = i % 2 === 0 ? 'limit ? offset ?' : 'limit ?'
     expect(sql).toEndWith(`order by "${table}"."id" desc ${end}`)
   }
@@ -174,7 +187,8 @@ test('a retry reads and writes the transactions of its set by their keys', async
     createRetries(it, {
       counts: noCounts(),
       scan: prepareScan(store.database),
-      commits: { submit: store.commit, read: async (query) => query() },
+      turns: new Turns(),
+      commits: { submit: store.commit, peek: (query) => query() },
       clock: store.clock,
     }),
   )

@@ -1,0 +1,4 @@
+CREATE TABLE `deployment` (
+	`id` integer PRIMARY KEY NOT NULL,
+	`calls` integer NOT NULL
+) STRICT;
