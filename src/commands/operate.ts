@@ -1,6 +1,7 @@
 /** What operators do with a running server from the command line, by its HTTP API. */
 
 import { EXIT } from '../exit.ts'
+import { LIMIT_MAX } from '../http/query.ts'
 import { printable } from '../printable.ts'
 import { type ApiRequest, ask } from './api.ts'
 
@@ -16,9 +17,6 @@ export type OperateDeps = {
 /** A filter as the command line takes it: parameters of the list by their names, as text. */
 export type Filter = Readonly<Record<string, string>>
 
-/** What the server gives out at once. */
-const PAGE_MAX = 250
-
 /** Shows a transaction. Returns the exit code, as all of these do. */
 export async function get(transactionId: string, deps: OperateDeps): Promise<number> {
   const found = await answer(pathOf(transactionId), {}, deps)
@@ -30,7 +28,7 @@ export async function get(transactionId: string, deps: OperateDeps): Promise<num
 export async function list(filter: Filter, limit: number, deps: OperateDeps): Promise<number> {
   let cursor: string | null = null
   for (let left = limit; left > 0; ) {
-    const page = new URLSearchParams({ ...filter, limit: String(Math.min(left, PAGE_MAX)) })
+    const page = new URLSearchParams({ ...filter, limit: String(Math.min(left, LIMIT_MAX)) })
     if (cursor !== null) page.set('cursor', cursor)
     const found = await answer<Page>(`/v1/transactions?${page}`, {}, deps)
     if (found === undefined) return EXIT.fault

@@ -4,7 +4,7 @@ import type { Conflict } from '../store/lists.ts'
 import type { Store } from '../store/store.ts'
 import { CONFLICTS, describeGuarded, parametersOf } from './openapi.ts'
 import { LIMIT_DEFAULT, readQuery } from './query.ts'
-import { pageResponse } from './transactions.ts'
+import { pageResponse } from './responses.ts'
 
 export type ConflictsDeps = { store: Pick<Store, 'conflicts'> }
 

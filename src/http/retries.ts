@@ -7,7 +7,7 @@ import { parseStrictJson } from './json.ts'
 import { describeGuarded, RETRIES, RETRY, TRANSACTION } from './openapi.ts'
 import { Problem, type ProblemPart } from './problem.ts'
 import { FILTER, filterOf, readParameters, readQuery } from './query.ts'
-import { dataResponse, decodedId, transactionResponse, unknownTransaction } from './transactions.ts'
+import { dataResponse, decodedId, transactionResponse, unknownTransaction } from './responses.ts'
 
 /** Where retries by filter go, which may take their time. */
 export const RETRY_PATH = '/v1/transactions/retry'

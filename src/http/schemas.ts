@@ -1,7 +1,13 @@
 /** What the OpenAPI document says of bodies and of parameters. */
 
 import type { ElysiaSwaggerConfig } from '@elysiajs/swagger'
-import { ATTEMPT_OUTCOMES, FIELDS, STATUSES } from '../transaction.ts'
+import {
+  ACCOUNT_LENGTH_MAX,
+  ATTEMPT_OUTCOMES,
+  FIELDS,
+  STATUSES,
+  TRANSACTION_ID_LENGTH_MAX,
+} from '../transaction.ts'
 import { PROBLEMS } from './problem.ts'
 import { FILTER, LIMIT_DEFAULT, LIMIT_MAX, type Parameter } from './query.ts'
 
@@ -12,9 +18,19 @@ const time = { type: 'string', format: 'date-time' } as const
 const timeOrNull = { ...time, nullable: true } as const
 
 const fields = {
-  transaction_id: { type: 'string', minLength: 1, maxLength: 255, example: 'txn_001' },
-  source_account: { type: 'string', minLength: 1, maxLength: 128, example: 'A123' },
-  destination_account: { type: 'string', minLength: 1, maxLength: 128, example: 'B456' },
+  transaction_id: {
+    type: 'string',
+    minLength: 1,
+    maxLength: TRANSACTION_ID_LENGTH_MAX,
+    example: 'txn_001',
+  },
+  source_account: { type: 'string', minLength: 1, maxLength: ACCOUNT_LENGTH_MAX, example: 'A123' },
+  destination_account: {
+    type: 'string',
+    minLength: 1,
+    maxLength: ACCOUNT_LENGTH_MAX,
+    example: 'B456',
+  },
   amount: {
     description: 'In major units: a number, or a decimal string.',
     example: 100,

@@ -10,7 +10,7 @@ import { readBody, requireJson } from './body.ts'
 import { parseStrictJson } from './json.ts'
 import { describeProblems, OPEN, TRANSACTION, WEBHOOK } from './openapi.ts'
 import { PROBLEMS, Problem, RETRY_AFTER } from './problem.ts'
-import { transactionResponse } from './transactions.ts'
+import { transactionResponse } from './responses.ts'
 
 export type WebhooksDeps = {
   store: Pick<Store, 'accept'>

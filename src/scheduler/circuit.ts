@@ -78,9 +78,8 @@ export class Circuit {
   }
 
   /** A call begins that was decided on under this pass, which is handed back at its end. */
-  begin(pass = this.#pass): Pass {
+  begin(pass: Pass): void {
     if (pass === this.#pass) this.#underWay++
-    return pass
   }
 
   succeeded(pass: Pass, now: number): void {

@@ -35,9 +35,12 @@ export async function measureOutage(txhook: string): Promise<Measurement[]> {
 
   const command = [process.execPath, join(import.meta.dir, 'metered-target.ts')]
   const child = Bun.spawn(pinned(LOAD_CORE, [...command, `${port}`, `${ANSWERS_PER_S}`]))
+  using _ = { [Symbol.dispose]: () => child.kill() }
   const began = performance.now()
   const during: number[] = []
+  const deadline = began + ((4 * COUNT) / ANSWERS_PER_S) * 1e3
   while ((await unfinished(server)) > 0) {
+    if (performance.now() > deadline) throw new Error('The target got not all of them in time.')
     during.push(await timed(server.url))
     await Bun.sleep(100)
   }
@@ -50,7 +53,8 @@ export async function measureOutage(txhook: string): Promise<Measurement[]> {
     callsMax: number
     openMax: number
   }
-  child.kill()
+  const accepted = COUNT + during.length + 1
+  if (processed + failed !== accepted) throw new Error(`${accepted} were accepted.`)
   const p99 = (ms: number[]) => percentile(ms, 0.99).toFixed(1)
   return [
     {

@@ -9,18 +9,25 @@ function testCircuit(concurrency = 64): { circuit: Circuit; told: CircuitChange[
   return { circuit, told }
 }
 
+/** A call that begins now. */
+function begun(circuit: Circuit): Pass {
+  const { pass } = circuit
+  circuit.begin(pass)
+  return pass
+}
+
 /** So many calls, one after the other, that all fail. */
 function fail(circuit: Circuit, count: number, now = 0): void {
-  for (let i = 1; i <= count; i++) circuit.failed(circuit.begin(), now, { detail: `failure ${i}` })
+  for (let i = 1; i <= count; i++) circuit.failed(begun(circuit), now, { detail: `failure ${i}` })
 }
 
 function succeed(circuit: Circuit, count: number, now = 0): void {
-  for (let i = 0; i < count; i++) circuit.succeeded(circuit.begin(), now)
+  for (let i = 0; i < count; i++) circuit.succeeded(begun(circuit), now)
 }
 
 /** So many calls that begin together. */
 function begin(circuit: Circuit, count: number): Pass[] {
-  return Array.from({ length: count }, () => circuit.begin())
+  return Array.from({ length: count }, () => begun(circuit))
 }
 
 /** Opens at 0 and is closed again by its first probe, at 1000. */
@@ -49,7 +56,7 @@ describe('a closed circuit', () => {
       undefined,
     ])
     expect(told).toEqual([])
-    circuit.failed(circuit.begin(), 7, { detail: 'the tenth' })
+    circuit.failed(begun(circuit), 7, { detail: 'the tenth' })
     expect([circuit.openSince, circuit.room(7), circuit.probeInMs(7)]).toEqual([5, 0, 1000])
     expect(told).toEqual([{ to: 'open', failures: 10, detail: 'the tenth' }])
   })
@@ -84,7 +91,7 @@ describe('an open circuit', () => {
     expect([circuit.room(1500), circuit.probeInMs(1500)]).toEqual([1, undefined])
     // A probe that nobody makes stays due.
     expect(circuit.room(3_600_000)).toBe(1)
-    circuit.begin()
+    begun(circuit)
     for (const now of [1500, 3_600_000]) {
       expect([circuit.room(now), circuit.probeInMs(now)]).toEqual([0, undefined])
     }
@@ -100,7 +107,7 @@ describe('an open circuit', () => {
       waits.push(wait)
       expect(circuit.room(now + wait - 1)).toBe(0)
       expect(circuit.room(now + wait)).toBe(1)
-      const probe = circuit.begin()
+      const probe = begun(circuit)
       now += wait + 700
       circuit.failed(probe, now, { detail: 'still' })
     }
@@ -113,7 +120,7 @@ describe('an open circuit', () => {
     const { circuit, told } = testCircuit()
     fail(circuit, 10, 200)
     fail(circuit, 1, 1200)
-    const probe = circuit.begin()
+    const probe = begun(circuit)
     expect(circuit.openSince).toBe(200)
     circuit.succeeded(probe, 3456)
     expect([circuit.openSince, circuit.probeInMs(3456)]).toEqual([undefined, undefined])
@@ -187,7 +194,7 @@ describe('a call that began before the last change', () => {
     const { circuit } = testCircuit()
     const calls = begin(circuit, 11)
     for (const pass of calls.slice(0, 10)) circuit.failed(pass, 0, { detail: '' })
-    circuit.begin()
+    begun(circuit)
     end(circuit, calls[10] as Pass)
     expect([circuit.room(1500), circuit.room(60_000)]).toEqual([0, 0])
   })
@@ -284,7 +291,7 @@ describe('whatever happens', () => {
         else if (event.kind === 'end') end(calls[event.which % calls.length], event.ok)
         else {
           for (let i = 0; i < event.amount && circuit.room(now) > 0; i++) {
-            calls.push({ pass: circuit.begin(), state: told.length })
+            calls.push({ pass: begun(circuit), state: told.length })
           }
         }
         check()
@@ -297,7 +304,7 @@ describe('whatever happens', () => {
       now += 30_000
       for (let i = 0; i <= concurrency; i++) {
         expect(circuit.room(now)).toBeGreaterThanOrEqual(1)
-        circuit.succeeded(circuit.begin(), now)
+        circuit.succeeded(begun(circuit), now)
       }
       expect([circuit.room(now), circuit.openSince]).toEqual([concurrency, undefined])
     }
@@ -309,7 +316,7 @@ describe('whatever happens', () => {
 
 describe('what the target asks for', () => {
   const asked = (circuit: Circuit, askedMs: number, now: number) =>
-    circuit.failed(circuit.begin(), now, { detail: '', askedMs })
+    circuit.failed(begun(circuit), now, { detail: '', askedMs })
 
   test('puts off the first probe and those after it, up to 30 s', () => {
     const { circuit } = testCircuit()
