@@ -2,7 +2,8 @@ import { describe, expect, test } from 'bun:test'
 import { chmodSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type CommandLineDeps, runCommandLine } from '../src/commands/command-line.ts'
-import { type Config, type Environment, readConfig, SETTINGS } from '../src/config.ts'
+import { type Config, type Environment, readConfig } from '../src/config.ts'
+import { SETTINGS } from '../src/settings.ts'
 import { VERSION } from '../src/version.ts'
 import { temporaryDirectory } from './support/service.ts'
 
@@ -412,6 +413,13 @@ describe('keys from a file', () => {
     using directory = temporaryDirectory()
     const environment = { TXHOOK_API_KEYS_FILE: fileWith(directory.path, text) }
     expect(config({}, environment).apiKeys).toEqual(keys)
+  })
+
+  test('of a target go with its URL', () => {
+    const secret = { '--target-secret': secretOf('a') }
+    const alone = 'there is a target secret, and no target URL: set --target-url as well'
+    expect(faults(secret)).toEqual([alone])
+    expect(faults({ ...secret, '--target-url': 'ftp://a/' })).toHaveLength(1)
   })
 
   test('are secrets one on each line, and a target secret alone', () => {

@@ -1,7 +1,8 @@
 import { Command, CommanderError } from 'commander'
-import { ALL_SETTINGS, type Environment } from '../config.ts'
+import type { Environment } from '../config.ts'
 import { EXIT } from '../exit.ts'
 import { createLog } from '../log.ts'
+import { ALL_SETTINGS } from '../settings.ts'
 import { VERSION } from '../version.ts'
 import { healthcheck } from './healthcheck.ts'
 import licenses from './licenses.txt' with { type: 'text' }

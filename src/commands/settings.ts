@@ -1,7 +1,8 @@
 /** Settings as flags of a verb. */
 
 import { type Command, Option } from 'commander'
-import { type Config, type Environment, readConfig, SETTINGS, type SettingName } from '../config.ts'
+import { type Config, type Environment, readConfig } from '../config.ts'
+import { SETTINGS, type SettingName } from '../settings.ts'
 
 /** Where a server is. */
 export const ADDRESS = ['port', 'host'] as const

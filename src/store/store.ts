@@ -13,11 +13,10 @@ import {
   type Page,
   type PageRequest,
   prepareConflicts,
-  prepareScan,
-  type TransactionFilter,
 } from './lists.ts'
 import { type Attempt, prepareAttempts, prepareFind, prepareReadings } from './queries.ts'
 import { createRetries, type RetriesByHand } from './retries.ts'
+import { prepareScan, type TransactionFilter } from './scan.ts'
 import { Turns } from './turns.ts'
 import { createWaits, type Waits } from './waits.ts'
 

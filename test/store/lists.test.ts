@@ -1,13 +1,8 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { createInbox } from '../../src/store/inbox.ts'
-import {
-  createList,
-  type Page,
-  type PageRequest,
-  prepareScan,
-  type TransactionFilter,
-} from '../../src/store/lists.ts'
+import { createList, type Page, type PageRequest } from '../../src/store/lists.ts'
+import { prepareScan, type TransactionFilter } from '../../src/store/scan.ts'
 import { Turns } from '../../src/store/turns.ts'
 import type { StoredTransaction } from '../../src/transaction.ts'
 import {

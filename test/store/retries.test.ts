@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import type { Counts } from '../../src/store/counts.ts'
 import { openDatabase } from '../../src/store/database.ts'
-import type { TransactionFilter } from '../../src/store/lists.ts'
+import type { TransactionFilter } from '../../src/store/scan.ts'
 import { START } from '../support/clock.ts'
 import { temporaryDirectory } from '../support/service.ts'
 import {
