@@ -34,6 +34,40 @@ describe.each([...VARIANTS])('over the wire, txhook (%s)', (variant) => {
   })
 })
 
+const OPEN = ['/', '/livez', '/readyz', '/webhook', '/v1/webhooks/transactions']
+
+test.each([...VARIANTS])(
+  'over the wire, txhook (%s) wants a key for all but what is open',
+  async (variant) => {
+    using directory = temporaryDirectory()
+    const args = ['--api-keys', 'key-1,key-2']
+    await using txhook = await startTxhook({ variant, cwd: directory.path, args })
+    const { paths } = (await (await txhook.fetch('/swagger/json')).json()) as {
+      paths: Record<string, Record<string, unknown>>
+    }
+    const operations = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => ({ path, method: method.toUpperCase() })),
+    )
+    expect(operations.length).toBeGreaterThan(10)
+    for (const { path, method } of operations) {
+      const ask = async (authorization?: string) => {
+        const headers = authorization === undefined ? {} : { authorization }
+        const { status } = await txhook.fetch(path.replace('{transaction_id}', 'a'), {
+          method,
+          headers,
+        })
+        return status
+      }
+      const statuses = [await ask(), await ask('Bearer key-3'), await ask('Bearer key-2')]
+      const refused = statuses.map((status) => status === 401)
+      expect([path, refused]).toEqual([
+        path,
+        OPEN.includes(path) ? [false, false, false] : [true, true, false],
+      ])
+    }
+  },
+)
+
 describe('what only a socket can send', () => {
   const body = JSON.stringify(transactionBody())
   const post = (...headers: string[]) =>
