@@ -82,11 +82,15 @@ test('started, the service processes by itself and waits on one timer', async ()
   expect(clock.timers).toBe(0)
 })
 
-test('only who may retry by filter gets more time for it', async () => {
+test('only a retry by filter that has come in gets more time', async () => {
   await using service = testService({ flags: { '--api-keys': 'key-1' } })
   const patient = async (path: string, headers: Record<string, string> = {}) => {
     let asked = false
-    const request = new Request(`http://localhost${path}`, { method: 'POST', headers, body: '{}' })
+    const request = new Request(`http://localhost${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: '{"filter": {}, "dry_run": false}',
+    })
     await service.app.fetch(request, () => {
       asked = true
     })
@@ -96,5 +100,6 @@ test('only who may retry by filter gets more time for it', async () => {
   expect(await patient('/v1/transactions/retry', { authorization })).toBe(true)
   expect(await patient('/v1/transactions/retry')).toBe(false)
   expect(await patient('/webhook?/v1/transactions/retry')).toBe(false)
+  expect(await patient('/v1/transactions/retry?x=1', { authorization })).toBe(false)
   expect(await patient('/v1/transactions/a/retry', { authorization })).toBe(false)
 })

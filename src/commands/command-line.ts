@@ -35,7 +35,11 @@ export async function runCommandLine(
     .description('Takes transaction webhooks durably and processes them in the background.')
     .version(VERSION)
     .exitOverride()
-    .configureOutput({ writeOut: print, writeErr: complain })
+    .configureOutput({
+      writeOut: print,
+      writeErr: complain,
+      outputError: (message, write) => write(withoutValues(message)),
+    })
 
   withSettings(program.command('serve', { isDefault: true }), ALL_SETTINGS)
     .description('start the server (the default)')
@@ -79,4 +83,9 @@ export async function runCommandLine(
     return error.exitCode === 0 ? EXIT.done : EXIT.usage
   }
   return exitCode
+}
+
+/** What commander says of a line that is no good, without the words of it that may be secrets. */
+function withoutValues(message: string): string {
+  return message.replace(/(--?[\w-]+)=[^'\n]*/g, '$1').replace(/(but got \d+):.*/s, '$1.\n')
 }

@@ -2,7 +2,7 @@
 
 import { EXIT } from '../exit.ts'
 import { LIMIT_MAX } from '../http/query.ts'
-import { printable } from '../printable.ts'
+import { plain, printable } from '../printable.ts'
 import { type ApiRequest, ask } from './api.ts'
 
 export type OperateDeps = {
@@ -90,7 +90,8 @@ async function answer<T = unknown>(
 function explained(body: string): string {
   try {
     const { detail, errors = [] } = JSON.parse(body) as Explanation
-    return [detail, ...errors.map(({ path, message }) => `  ${path} ${message}`)].join('\n')
+    const lines = [detail, ...errors.map(({ path, message }) => `  ${path} ${message}`)]
+    return lines.map(plain).join('\n')
   } catch {
     return printable(JSON.stringify(body.slice(0, 200)))
   }

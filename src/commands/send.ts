@@ -21,15 +21,17 @@ export type TestTransaction = Record<string, string>
 /** Posts a test transaction as a provider does. Returns the exit code: 0 where it was taken. */
 export async function send(transaction: TestTransaction, deps: SendDeps): Promise<number> {
   const { url, secret, now, print, complain } = deps
+  // Without its query, which may have a token in it.
+  const where = `${url.origin}${url.pathname}`
   const body = JSON.stringify(transaction)
   const headers = secret === undefined ? {} : signed(body, secret, now)
   try {
     const answer = await ask(url, { method: 'POST', body, headers })
     print(printable(answer.body))
     if (answer.status >= 200 && answer.status <= 299) return EXIT.done
-    complain(`txhook: ${url} answers ${answer.status}\n`)
+    complain(`txhook: ${where} answers ${answer.status}\n`)
   } catch (error) {
-    complain(`txhook: ${url} doesn't answer: ${(error as Error).message}\n`)
+    complain(`txhook: ${where} doesn't answer: ${(error as Error).message}\n`)
   }
   return EXIT.fault
 }

@@ -45,7 +45,7 @@ export function addSignatures(
       const url = config && webhookUrl(given ?? urlOf(config))
       if (config === undefined) return done(EXIT.usage)
       if (url === undefined) {
-        complain('txhook: the URL must be an http or https one\n')
+        complain('txhook: the URL must be an http or https one, without a user in it\n')
         return done(EXIT.usage)
       }
       const transaction = {
@@ -98,6 +98,7 @@ function strictly(command: Command): Command {
 function webhookUrl(text: string): URL | undefined {
   const url = URL.parse(text)
   if (url === null || !/^https?:$/.test(url.protocol)) return undefined
+  if (url.username !== '' || url.password !== '') return undefined
   if (url.pathname === '/') url.pathname = WEBHOOK_PATH
   return url
 }

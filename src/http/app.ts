@@ -8,7 +8,7 @@ import { type HealthDeps, health } from './health.ts'
 import { createKeyCheck, isOpen } from './keys.ts'
 import { type MetricsDeps, metrics } from './metrics.ts'
 import { newRequestId, Problem, problemResponse, REQUEST_ID, RETRY_AFTER } from './problem.ts'
-import { RETRY_PATH, type RetriesDeps, retries } from './retries.ts'
+import { type RetriesDeps, retries } from './retries.ts'
 import { components, DESCRIPTION } from './schemas.ts'
 import { type TransactionsDeps, transactions } from './transactions.ts'
 import { type WebhooksDeps, webhooks } from './webhooks.ts'
@@ -16,22 +16,19 @@ import { type WebhooksDeps, webhooks } from './webhooks.ts'
 export type AppDeps = HealthDeps &
   MetricsDeps &
   TransactionsDeps &
-  RetriesDeps &
+  Omit<RetriesDeps, 'patience'> &
   ConflictsDeps &
   WebhooksDeps & { log: Log; version: string; config: Pick<Config, 'apiKeys'> }
 
 /** A storage that refuses refuses thousands a second: one entry in so many ms tells of it. */
 const REFUSAL_LOG_MS = 10_000
 
-/** Requests under way, beyond which there is no hope of an answer in time. */
-const REQUESTS_MAX = 10_000
-
 /** No id is nearly as long: 255 characters make 2,295 when percent-encoded. */
 const URL_LENGTH_MAX = 8_000
 
 /**
  * The whole of the HTTP side: a function from request to response. It never listens. `patience` is
- * called where an answer may take long, once it is known that the request may ask for it.
+ * called where an answer may take long, once the request has come in and may ask for it.
  */
 export type App = { fetch(request: Request, patience?: () => void): Promise<Response> }
 
@@ -44,6 +41,7 @@ export function createApp(deps: AppDeps): App {
     components,
     security: [{ apiKey: [] }],
   }
+  const patient = new WeakMap<Request, () => void>()
   // Unless told, Elysia takes every host name to have four characters or more.
   const app = new Elysia({ strictPath: true, handler: { standardHostname: false } })
     // Before every route, so that it has the errors of all of them.
@@ -55,7 +53,7 @@ export function createApp(deps: AppDeps): App {
     .use(health(deps))
     .use(webhooks(deps))
     .use(transactions(deps))
-    .use(retries(deps))
+    .use(retries({ ...deps, patience: (request) => patient.get(request)?.() }))
     .use(conflicts(deps))
     .use(metrics(deps))
     .use(docs(documentation))
@@ -72,7 +70,9 @@ export function createApp(deps: AppDeps): App {
       const now = clock.monotonic()
       if (now - loggedRefusalAt < REFUSAL_LOG_MS) return response
       loggedRefusalAt = now
-      log.error('the storage refuses requests', { request_id, reason: error.reason })
+      const { reason } = error
+      if (reason === 'overloaded') log.warn('there are too many requests', { request_id })
+      else log.error('the storage refuses requests', { request_id, reason })
     }
     return response
   }
@@ -92,6 +92,11 @@ export function createApp(deps: AppDeps): App {
       const detail = `The URI must have at most ${URL_LENGTH_MAX} characters.`
       throw new Problem('uri_too_long', detail)
     }
+    // Browsers say where a request comes from. No page of another site has any business here.
+    const site = method === 'POST' ? headers.get('sec-fetch-site') : null
+    if (site !== null && site !== 'same-origin' && site !== 'none') {
+      throw new Problem('cross_site', 'A page of another site must not do this.')
+    }
     if (config.apiKeys.length === 0) return
     const path = pathOf(url)
     if (isOpen(path)) return
@@ -99,25 +104,15 @@ export function createApp(deps: AppDeps): App {
     checkKey(headers)
   }
 
-  let underWay = 0
-
   return {
     async fetch(request, patience) {
-      underWay++
       try {
-        if (underWay > REQUESTS_MAX) {
-          throw new Problem('overloaded', 'There are too many requests under way.', {
-            headers: RETRY_AFTER,
-          })
-        }
         const asked = withHost(request)
         admit(asked)
-        if (asked.method === 'POST' && pathOf(asked.url) === RETRY_PATH) patience?.()
+        if (patience) patient.set(asked, patience)
         return sealed(await app.fetch(asked))
       } catch (error) {
         return sealed(failure(error))
-      } finally {
-        underWay--
       }
     },
   }
@@ -127,6 +122,7 @@ export function createApp(deps: AppDeps): App {
 function sealed(response: Response): Response {
   const { headers } = response
   if (!headers.has(REQUEST_ID)) headers.set(REQUEST_ID, newRequestId())
+  if (!headers.has('cache-control')) headers.set('cache-control', 'no-store')
   headers.set('x-content-type-options', 'nosniff')
   return response
 }
@@ -169,6 +165,8 @@ function problemOf(error: unknown): Problem {
     switch (error.reason) {
       case 'full':
         return new Problem('storage_full', 'The storage has no room.', options)
+      case 'overloaded':
+        return new Problem('overloaded', 'There are too many requests under way.', options)
       case 'closed':
         return new Problem('shutting_down', 'The service is shutting down.', options)
       case 'busy':

@@ -40,10 +40,7 @@ export function health({ clock, health, alive }: HealthDeps) {
           responses: {
             200: { description: 'It can: `status` is `HEALTHY`' },
             ...always,
-            503: {
-              ...always[503],
-              description: `It can not: \`status\` is \`UNHEALTHY\`; ${always[503]?.description}`,
-            },
+            503: { description: 'It can not: `status` is `UNHEALTHY`' },
           },
         },
       },

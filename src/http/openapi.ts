@@ -23,7 +23,7 @@ export function describeGuarded(...codes: ProblemCode[]) {
 /** The error answers of a route, by status; several codes may share one. */
 export function describeProblems(...codes: ProblemCode[]) {
   const responses: Record<string, { description: string; content: ReturnType<typeof content> }> = {}
-  for (const code of [...codes, 'uri_too_long', 'overloaded', 'internal_error'] as const) {
+  for (const code of [...codes, 'uri_too_long', 'internal_error'] as const) {
     const { status, meaning } = PROBLEMS[code]
     const before = responses[status]?.description
     const description = `${before ? `${before}; ` : ''}${meaning} (\`${code}\`)`

@@ -9,12 +9,11 @@ import { Problem, type ProblemPart } from './problem.ts'
 import { FILTER, filterOf, readParameters, readQuery } from './query.ts'
 import { dataResponse, decodedId, transactionResponse, unknownTransaction } from './responses.ts'
 
-/** Where retries by filter go, which may take their time. */
-export const RETRY_PATH = '/v1/transactions/retry'
-
 export type RetriesDeps = {
   store: Pick<Store, 'retries'>
   config: Pick<Config, 'maxBodyBytes'>
+  /** Called when the answer to a request may take long. */
+  patience(request: Request): void
   /** Called when there are new jobs. */
   onJobs(): void
 }
@@ -22,7 +21,13 @@ export type RetriesDeps = {
 /** What operators do about transactions that are FAILED: try them again. */
 export function retries(deps: RetriesDeps) {
   const { store, onJobs } = deps
-  const refused = ['storage_full', 'storage_unavailable', 'shutting_down'] as const
+  const refused = [
+    'cross_site',
+    'overloaded',
+    'storage_full',
+    'storage_unavailable',
+    'shutting_down',
+  ] as const
   const one = {
     summary: 'Try a FAILED transaction again',
     tags: ['Transactions'],
@@ -73,11 +78,12 @@ export function retries(deps: RetriesDeps) {
       { parse: 'none', detail: one },
     )
     .post(
-      RETRY_PATH,
+      '/v1/transactions/retry',
       async ({ request }) => {
         readQuery(request.url, [])
         const { filter, dryRun } = await readRetry(request, deps)
-        const retries = store.retries.all(filter, dryRun)
+        deps.patience(request)
+        const retries = store.retries.all(filter, dryRun, request.signal)
         // Where the storage refuses on the way, what came before it stands.
         void retries.then(({ retried }) => void (retried > 0 && onJobs()), onJobs)
         return dataResponse(await retries)

@@ -23,7 +23,12 @@ export function transactions({ store }: TransactionsDeps) {
     parameters: parametersOf(LIST),
     responses: {
       200: { description: 'A page of them', content: TRANSACTIONS },
-      ...describeGuarded('invalid_parameters', 'storage_unavailable', 'shutting_down'),
+      ...describeGuarded(
+        'invalid_parameters',
+        'overloaded',
+        'storage_unavailable',
+        'shutting_down',
+      ),
     },
   }
   const ofOne = describeGuarded(

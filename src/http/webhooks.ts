@@ -38,11 +38,13 @@ export function webhooks(deps: WebhooksDeps) {
       ...describeProblems(
         'invalid_json',
         'invalid_signature',
+        'cross_site',
         'transaction_conflict',
         'body_too_large',
         'unsupported_media_type',
         'invalid_transaction',
         'backlog_full',
+        'overloaded',
         'storage_full',
         'storage_unavailable',
         'shutting_down',

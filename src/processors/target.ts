@@ -151,5 +151,7 @@ async function excerptOf({ body }: Response): Promise<string> {
   const start = Buffer.concat(chunks)
     .subarray(0, EXCERPT_LENGTH_MAX * 4)
     .toString()
-  return start.replace(UNPRINTABLE, ' ').trim().slice(0, EXCERPT_LENGTH_MAX).trim()
+  const line = start.replace(UNPRINTABLE, ' ').trim().slice(0, EXCERPT_LENGTH_MAX)
+  // Not half of a character at its end.
+  return line.replace(/[\ud800-\udbff]$/, '').trim()
 }

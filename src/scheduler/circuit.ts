@@ -28,9 +28,9 @@ export type Pass = number
  *
  * Closed, it lets calls through. When ten in a row have failed it opens: no calls, but for one at a
  * time that probes, 1 s later or as late as the target asked for, then after twice as long each
- * time, and never after more than 30 s. The first that
- * succeeds closes it; then one call may be under way, and one more with each that succeeds, so that
- * a target that has just come back isn't met by all that waited.
+ * time, and never after more than 30 s. The first that succeeds closes it; then one call may be under
+ * way, and one more with each that succeeds, so that a target that has just come back isn't met by
+ * all that waited.
  *
  * A call that the target refuses for good has succeeded in this sense: the target is there. What
  * began before the last change says nothing of the target as it is now, and is ignored. Times are

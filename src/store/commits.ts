@@ -4,8 +4,11 @@ import type { Checkpoints } from './checkpoints.ts'
 import type { Counts } from './counts.ts'
 import { inTransaction, isLocked, sqliteCode } from './sqlite.ts'
 
-/** Why the storage refuses a write. All but `failed` pass: the caller may try again later. */
-export type StorageReason = 'full' | 'busy' | 'closed' | 'failed'
+/**
+ * Why the storage refuses. All but `failed` pass: the caller may try again later. `overloaded`: too
+ * many wait for it.
+ */
+export type StorageReason = 'full' | 'busy' | 'overloaded' | 'closed' | 'failed'
 
 /** A write that the storage refused. Nothing of it is stored. */
 export class StorageUnavailable extends Error {
@@ -84,7 +87,9 @@ export class CommitQueue {
    */
   submit<T>(work: () => T): Promise<T> {
     if (this.#closed) return Promise.reject(new StorageUnavailable(this.#closed))
-    if (this.#waiting.length >= WAITING_MAX) return Promise.reject(new StorageUnavailable('busy'))
+    if (this.#waiting.length >= WAITING_MAX) {
+      return Promise.reject(new StorageUnavailable('overloaded'))
+    }
     const { promise, resolve, reject } = Promise.withResolvers<T>()
     this.#waiting.push({ work, resolve: resolve as Entry['resolve'], reject })
     this.#schedule()

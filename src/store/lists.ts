@@ -64,13 +64,15 @@ export function createList({ scan, turns, commits, clock }: ListDeps) {
       bytes >= PAGE_BYTES_MAX ||
       clock.monotonic() > until ||
       signal?.aborted === true
-    do {
-      const wanted = limit + 1 - rows.length
-      const slice = await turns.take(() => commits.peek(() => scan.rows(filter, from, wanted)))
-      rows.push(...slice.rows)
-      for (const { extra } of slice.rows) bytes += extra?.length ?? 0
-      from = slice.before
-    } while (from > 0 && !enough())
+    await turns.read(async (take) => {
+      do {
+        const wanted = limit + 1 - rows.length
+        const slice = await take(() => commits.peek(() => scan.rows(filter, from, wanted)))
+        rows.push(...slice.rows)
+        for (const { extra } of slice.rows) bytes += extra?.length ?? 0
+        from = slice.before
+      } while (from > 0 && !enough())
+    })
     const data = rows.slice(0, limit)
     const goesOn = rows.length > limit ? (data.at(-1)?.id ?? from) : from
     // Nobody is told of what a power cut could still take back.

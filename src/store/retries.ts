@@ -28,7 +28,7 @@ export type RetriesByHand = {
    * Retries what is FAILED of a filter, or only counts it. A large number takes many commits: where
    * one of them is refused, those before it stand, and the same wish again takes up the rest.
    */
-  all(filter: TransactionFilter, dryRun: boolean): Promise<Retries>
+  all(filter: TransactionFilter, dryRun: boolean, signal?: AbortSignal): Promise<Retries>
 }
 
 /** What one commit retries: the share of the event loop that webhooks wait for. */
@@ -72,20 +72,23 @@ export function createRetries(
         return { kind: 'retried', stored: { ...stored, status: 'PENDING' } }
       }),
 
-    async all(filter, dryRun) {
-      const failed = { ...filter, status: 'FAILED' } as const
-      let matched = 0
-      // Towards the oldest: one that fails again while this goes on isn't met twice.
-      for (let before = Number.MAX_SAFE_INTEGER; before > 0; ) {
-        const from = before
-        const slice = await turns.take(() => commits.peek(() => scan.ids(failed, from, BATCH_MAX)))
-        const ids = slice.rows.map(({ id }) => id)
-        if (dryRun) matched += ids.length
-        else if (ids.length > 0) matched += await commits.submit(() => retry(ids, clock.now()))
-        before = slice.before
-      }
-      return { matched, retried: dryRun ? 0 : matched }
-    },
+    all: (filter, dryRun, signal) =>
+      turns.read(async (take) => {
+        const failed = { ...filter, status: 'FAILED' } as const
+        let matched = 0
+        // Towards the oldest: one that fails again while this goes on isn't met twice.
+        for (let before = Number.MAX_SAFE_INTEGER; before > 0; ) {
+          // What was begun is finished; to count for nobody is of no use.
+          if (dryRun && signal?.aborted) break
+          const from = before
+          const slice = await take(() => commits.peek(() => scan.ids(failed, from, BATCH_MAX)))
+          const ids = slice.rows.map(({ id }) => id)
+          if (dryRun) matched += ids.length
+          else if (ids.length > 0) matched += await commits.submit(() => retry(ids, clock.now()))
+          before = slice.before
+        }
+        return { matched, retried: dryRun ? 0 : matched }
+      }),
   }
 }
 

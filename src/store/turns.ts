@@ -1,7 +1,10 @@
 import { StorageUnavailable } from './commits.ts'
 
-/** Steps that may wait for a turn; beyond it, whoever comes is told to come again later. */
-const WAITING_MAX = 100
+/** Long readings that may be under way; beyond it, whoever comes is told to come again later. */
+const READINGS_MAX = 100
+
+/** Runs a step of a long reading when it is its turn. */
+export type Take = <T>(step: () => T) => Promise<T>
 
 /**
  * Long readings go on one step at a time, all of them together: however many there are, webhooks
@@ -9,19 +12,23 @@ const WAITING_MAX = 100
  */
 export class Turns {
   #last: Promise<unknown> = Promise.resolve()
-  #waiting = 0
+  #underWay = 0
 
-  /** Runs a step when it is its turn. Rejects with StorageUnavailable where too many wait. */
-  async take<T>(step: () => T): Promise<T> {
-    if (this.#waiting >= WAITING_MAX) throw new StorageUnavailable('busy')
-    this.#waiting++
+  /** Does a long reading. Rejects with StorageUnavailable where too many are under way. */
+  async read<T>(reading: (take: Take) => Promise<T>): Promise<T> {
+    if (this.#underWay >= READINGS_MAX) throw new StorageUnavailable('overloaded')
+    this.#underWay++
+    try {
+      return await reading((step) => this.#take(step))
+    } finally {
+      this.#underWay--
+    }
+  }
+
+  #take<T>(step: () => T): Promise<T> {
     const turn = this.#last.then(nextRound).then(step)
     this.#last = turn.catch(() => {})
-    try {
-      return await turn
-    } finally {
-      this.#waiting--
-    }
+    return turn
   }
 }
 

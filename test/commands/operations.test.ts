@@ -539,6 +539,10 @@ describe('the server', () => {
     expect(complained).toContain("doesn't answer")
   })
 
+  const FORGED = JSON.stringify({
+    detail: '\u001b[31mRED\ndone',
+    errors: [{ path: '\u001b]0;x\u0007', message: 'y\r' }],
+  })
   const page = '<html><body><h1>Bad gateway</h1></body></html>'
   const answer = (status: number, ...lines: string[]) =>
     [`HTTP/1.1 ${status} X`, 'Connection: close', ...lines].join('\r\n')
@@ -554,6 +558,11 @@ describe('the server', () => {
       `404: "${'x'.repeat(200)}"\n`,
     ],
     ['sends elsewhere', answer(302, 'Location: /y', 'Content-Length: 0', '', ''), '302: ""\n'],
+    [
+      'forges lines',
+      answer(500, `Content-Length: ${FORGED.length}`, '', FORGED),
+      '500:  [31mRED done\n   ]0;x  y \n',
+    ],
     ['is some other site', answer(200, `Content-Length: ${page.length}`, '', page), 'JSON'],
     ['hangs up in the middle', answer(200, 'Content-Length: 99', '', '{"a":'), "doesn't answer"],
     [

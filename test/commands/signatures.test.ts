@@ -584,3 +584,17 @@ describe('as a process of its own, txhook', () => {
     expect(sent.stderr).toContain('answers 401')
   })
 })
+
+test.each([
+  [['list', '--api-key=hidden']],
+  [['send', '--webhook-secret=hidden']],
+  [['send', 'http://a/', 'hidden', 'hidden']],
+  [['secret', 'hidden']],
+  [['send', 'http://hidden:hidden@127.0.0.1:1/']],
+  [['send', 'http://127.0.0.1:1/?token=hidden']],
+])('a line that is no good is not shown with what may be a secret: %j', async (words) => {
+  const { exitCode, complaint } = await run(words)
+  expect(exitCode).not.toBe(0)
+  expect(complaint).not.toBe('')
+  expect(complaint).not.toContain('hidden')
+})

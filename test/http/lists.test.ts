@@ -567,7 +567,6 @@ const OF_A_LIST = [...FILTERS, 'created_from', 'created_to', 'limit', 'cursor']
 const ALWAYS = [
   'internal_error',
   'invalid_api_key',
-  'overloaded',
   'shutting_down',
   'storage_unavailable',
   'uri_too_long',
@@ -576,7 +575,14 @@ const ID = ['transaction_id']
 
 describe('the OpenAPI document', () => {
   test.each([
-    ['get', '/v1/transactions', [], OF_A_LIST, '200 Transactions', ['invalid_parameters']],
+    [
+      'get',
+      '/v1/transactions',
+      [],
+      OF_A_LIST,
+      '200 Transactions',
+      ['invalid_parameters', 'overloaded'],
+    ],
     [
       'get',
       '/v1/transactions/{transaction_id}/attempts',
@@ -601,7 +607,7 @@ describe('the OpenAPI document', () => {
       '202 Transaction',
       [
         ...['invalid_path', 'transaction_not_found', 'transaction_not_failed'],
-        ...['invalid_parameters', 'storage_full'],
+        ...['invalid_parameters', 'storage_full', 'cross_site', 'overloaded'],
       ],
     ],
     [
@@ -612,7 +618,7 @@ describe('the OpenAPI document', () => {
       '200 Retries',
       [
         ...['invalid_json', 'body_too_large', 'unsupported_media_type', 'invalid_parameters'],
-        'storage_full',
+        ...['storage_full', 'cross_site', 'overloaded'],
       ],
     ],
   ] as const)(

@@ -253,7 +253,7 @@ test('more works than can be answered in time are refused, and those taken are s
   const disk = controlledSync()
   using queue = testQueue(disk)
   const works = Array.from({ length: 10_001 }, (_, n) => queue.queue.submit(() => n))
-  expect(await reasonOf(works.at(-1) as Promise<unknown>)).toBe('busy')
+  expect(await reasonOf(works.at(-1) as Promise<unknown>)).toBe('overloaded')
   const sync = await disk.next()
   sync.resolve()
   expect(await works[0]).toBe(0)

@@ -318,8 +318,8 @@ describe('a list', () => {
       reasonOf(store.list({ currency: 'EUR' }, { before: undefined, limit: 1 })),
     )
     const answers = await Promise.all(lists)
-    expect(answers.filter((answer) => answer === 'busy')).toHaveLength(50)
-    expect(answers.filter((answer) => answer !== 'busy')).toHaveLength(100)
+    expect(answers.filter((answer) => answer === 'overloaded')).toHaveLength(50)
+    expect(answers.filter((answer) => answer !== 'overloaded')).toHaveLength(100)
     await store.acceptAll('still taken')
   })
 })
