@@ -37,6 +37,20 @@ export function signatureOf(
 }
 
 /**
+ * The three headers that sign a body.
+ *
+ * @param now wall time in ms
+ */
+export function signedHeaders(key: Uint8Array, id: string, now: number, body: Uint8Array) {
+  const timestamp = String(Math.floor(now / 1000))
+  return {
+    'webhook-id': id,
+    'webhook-timestamp': timestamp,
+    'webhook-signature': signatureOf(key, id, timestamp, body),
+  }
+}
+
+/**
  * Says why a webhook doesn't count as signed, or undefined where it does.
  *
  * @param body the bytes as received

@@ -8,7 +8,7 @@ import { healthcheck } from './healthcheck.ts'
 import licenses from './licenses.txt' with { type: 'text' }
 import { addOperations } from './operations.ts'
 import { serve } from './serve.ts'
-import { ADDRESS, configOf, withSettings } from './settings.ts'
+import { ADDRESS, configOf, leniently, withSettings } from './settings.ts'
 import { addSignatures } from './signatures.ts'
 
 /** What the command line needs of the process that it runs in. */
@@ -41,7 +41,7 @@ export async function runCommandLine(
       outputError: (message, write) => write(withoutValues(message)),
     })
 
-  withSettings(program.command('serve', { isDefault: true }), ALL_SETTINGS)
+  leniently(withSettings(program.command('serve', { isDefault: true }), ALL_SETTINGS))
     .description('start the server (the default)')
     .action(async (_options, command: Command) => {
       const config = configOf(command, ALL_SETTINGS, deps)
@@ -53,7 +53,7 @@ export async function runCommandLine(
       exitCode = await serve(config, { ...deps, log })
     })
 
-  withSettings(program.command('healthcheck'), ADDRESS)
+  leniently(withSettings(program.command('healthcheck'), ADDRESS))
     .description('ask the server whether it is ready; exit 0 or 1')
     .action(async (_options, command: Command) => {
       const config = configOf(command, ADDRESS, deps)

@@ -70,8 +70,6 @@ export function addOperations(
     run: (words: readonly string[], options: Options, deps: OperateDeps) => Promise<number>,
   ): Command {
     const command = withSettings(program.command(usage), CLIENT)
-      .allowUnknownOption(false)
-      .allowExcessArguments(false)
       .description(description)
       .option('--url <url>', 'where the server is (default: as --host and --port say)')
     return command.action(async () => {

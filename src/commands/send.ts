@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { EXIT } from '../exit.ts'
 import { printable } from '../printable.ts'
-import { signatureOf } from '../signature.ts'
+import { signedHeaders } from '../signature.ts'
 import { ask } from './api.ts'
 
 export type SendDeps = {
@@ -24,7 +24,8 @@ export async function send(transaction: TestTransaction, deps: SendDeps): Promis
   // Without its query, which may have a token in it.
   const where = `${url.origin}${url.pathname}`
   const body = JSON.stringify(transaction)
-  const headers = secret === undefined ? {} : signed(body, secret, now)
+  const id = `msg_${randomUUID()}`
+  const headers = secret ? signedHeaders(secret, id, now, Buffer.from(body)) : {}
   try {
     const answer = await ask(url, { method: 'POST', body, headers })
     print(printable(answer.body))
@@ -34,14 +35,4 @@ export async function send(transaction: TestTransaction, deps: SendDeps): Promis
     complain(`txhook: ${where} doesn't answer: ${(error as Error).message}\n`)
   }
   return EXIT.fault
-}
-
-function signed(body: string, secret: Uint8Array, now: number): Record<string, string> {
-  const id = `msg_${randomUUID()}`
-  const timestamp = String(Math.floor(now / 1000))
-  return {
-    'webhook-id': id,
-    'webhook-timestamp': timestamp,
-    'webhook-signature': signatureOf(secret, id, timestamp, Buffer.from(body)),
-  }
 }

@@ -7,16 +7,21 @@ import { SETTINGS, type SettingName } from '../settings.ts'
 /** Where a server is. */
 export const ADDRESS = ['port', 'host'] as const
 
-/**
- * The flags of settings. Commander would stop at the first fault; told to let everything pass, it
- * leaves it to `configOf` to name all of them.
- */
+/** Adds the flags of settings. */
 export function withSettings(command: Command, names: readonly SettingName[]): Command {
   for (const name of names) {
     const { flag, help, variable, default: fallback } = SETTINGS[name]
     const otherwise = fallback === undefined ? 'none' : fallback
     command.option(`${flag} [value]`, `${help} (${variable}; default: ${otherwise})`)
   }
+  return command
+}
+
+/**
+ * Commander would stop at the first flag or word that it doesn't know; told to let everything pass,
+ * it leaves it to `configOf` to name all of them.
+ */
+export function leniently(command: Command): Command {
   return command.allowUnknownOption().allowExcessArguments()
 }
 

@@ -33,7 +33,7 @@ export function addSignatures(
     .description('make a new secret, for a sender and for --webhook-secrets')
     .action(() => print(`${encodeSecret(randomBytes(SECRET_BYTES))}\n`))
 
-  strictly(withSettings(program.command('send [url]'), SENDER))
+  withSettings(program.command('send [url]'), SENDER)
     .description('post a test transaction, signed with the first secret where there is one')
     .option('--transaction-id <id>', 'its id (default: a new one)')
     .option('--source-account <account>', 'where it comes from', 'test_source')
@@ -59,7 +59,7 @@ export function addSignatures(
       done(await send(transaction, { ...deps, url, secret, now: Date.now() }))
     })
 
-  strictly(withSettings(program.command('verify <headers-file> <body-file>'), VERIFIER))
+  withSettings(program.command('verify <headers-file> <body-file>'), VERIFIER)
     .description(
       'say why a captured webhook passes or fails: its headers, a line each, and its body',
     )
@@ -87,11 +87,6 @@ type SendOptions = {
   destinationAccount: string
   amount: string
   currency: string
-}
-
-/** Unlike a start, a verb like these stops at the first flag or word that it doesn't know. */
-function strictly(command: Command): Command {
-  return command.allowUnknownOption(false).allowExcessArguments(false)
 }
 
 /** A URL without a path means that of the webhook. */

@@ -1,6 +1,7 @@
 import { Elysia } from 'elysia'
 import type { Config } from '../config.ts'
 import type { Log } from '../log.ts'
+import { seldom } from '../seldom.ts'
 import { StorageUnavailable } from '../store/commits.ts'
 import { type ConflictsDeps, conflicts } from './conflicts.ts'
 import { docs } from './docs.ts'
@@ -58,7 +59,7 @@ export function createApp(deps: AppDeps): App {
     .use(metrics(deps))
     .use(docs(documentation))
 
-  let loggedRefusalAt = Number.NEGATIVE_INFINITY
+  const timeToTellRefusal = seldom(clock, REFUSAL_LOG_MS)
 
   /** The answer to a request that failed, and what operators should know of it. */
   function failure(error: unknown): Response {
@@ -66,10 +67,8 @@ export function createApp(deps: AppDeps): App {
     const response = problemResponse(problem)
     const request_id = response.headers.get(REQUEST_ID)
     if (problem.code === 'internal_error') log.error('a request failed', { request_id, error })
-    if (error instanceof StorageUnavailable && error.reason !== 'closed') {
-      const now = clock.monotonic()
-      if (now - loggedRefusalAt < REFUSAL_LOG_MS) return response
-      loggedRefusalAt = now
+    const refused = error instanceof StorageUnavailable && error.reason !== 'closed'
+    if (refused && timeToTellRefusal()) {
       const { reason } = error
       if (reason === 'overloaded') log.warn('there are too many requests', { request_id })
       else log.error('the storage refuses requests', { request_id, reason })

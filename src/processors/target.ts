@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts'
 import type { CallProcessor, Outcome, Work } from '../scheduler/outcome.ts'
-import { signatureOf } from '../signature.ts'
+import { signedHeaders } from '../signature.ts'
 import type { StoredTransaction } from '../transaction.ts'
 import { targetJson } from '../transaction-json.ts'
 import { VERSION } from '../version.ts'
@@ -89,13 +89,7 @@ function headersOf(
     'idempotency-key': key,
     'webhook-id': key,
   }
-  if (secret === undefined) return headers
-  const timestamp = String(Math.floor(now / 1000))
-  return {
-    ...headers,
-    'webhook-timestamp': timestamp,
-    'webhook-signature': signatureOf(secret, key, timestamp, Buffer.from(body)),
-  }
+  return secret ? { ...headers, ...signedHeaders(secret, key, now, Buffer.from(body)) } : headers
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import { seldom } from '../seldom.ts'
 import type { Job, Jobs } from '../store/jobs.ts'
 import { Circuit, type CircuitChange, type Pass } from './circuit.ts'
 import type { CallProcessor, Outcome } from './outcome.ts'
@@ -44,13 +45,14 @@ export class Calls {
   #claims = 0
   /** Calls that gave up because they were told to, at a stop. */
   #cut = 0
-  /** FAILED since the log last told of any, and when that was: monotonic time in ms. */
+  /** FAILED since the log last told of any. */
   #failed = 0
-  #failedLoggedAt = Number.NEGATIVE_INFINITY
+  readonly #timeToTellFailed: () => boolean
 
   constructor(deps: CallsDeps) {
     this.#deps = deps
-    const { concurrency } = deps
+    const { clock, concurrency } = deps
+    this.#timeToTellFailed = seldom(clock, FAILED_LOG_MS)
     this.#circuit = new Circuit({ concurrency, onChange: (change) => this.#tell(change) })
   }
 
@@ -175,13 +177,10 @@ export class Calls {
 
   /** A FAILED transaction is a matter for people; a thousand are one matter, told ever so often. */
   #tellFailed(transaction_id: string, detail: string): void {
-    const { clock, log } = this.#deps
-    this.#failed++
-    const now = clock.monotonic()
-    if (now - this.#failedLoggedAt < FAILED_LOG_MS) return
-    log.warn('transactions are FAILED', { count: this.#failed, transaction_id, detail })
+    const count = ++this.#failed
+    if (!this.#timeToTellFailed()) return
+    this.#deps.log.warn('transactions are FAILED', { count, transaction_id, detail })
     this.#failed = 0
-    this.#failedLoggedAt = now
   }
 
   #tell(change: CircuitChange): void {

@@ -1,27 +1,13 @@
-import type { Clock } from '../clock.ts'
-import type { Log } from '../log.ts'
-import type { Metrics } from '../metrics.ts'
+import { seldom } from '../seldom.ts'
 import { StorageUnavailable } from '../store/commits.ts'
-import type { Jobs } from '../store/jobs.ts'
 import type { Waits } from '../store/waits.ts'
-import { Calls } from './calls.ts'
+import { Calls, type CallsDeps } from './calls.ts'
 import type { Processor } from './outcome.ts'
 
-export type SchedulerDeps = {
-  jobs: Jobs
+/** The limits are those of calls: what only waits isn't bounded. */
+export type SchedulerDeps = Omit<CallsDeps, 'onEnd' | 'refused'> & {
   waits: Waits
-  /** Runs a work in the next transaction; resolves when that is on the disk. */
-  commit<T>(work: () => T): Promise<T>
   processor: Processor
-  clock: Clock
-  log: Log
-  metrics: Pick<Metrics, 'attempts' | 'late' | 'targetFailing'>
-  /** From 0 to 1, less than 1: the jitter of retries. */
-  random(): number
-  /** Attempts that a transaction gets before it is FAILED. */
-  triesMax: number
-  /** Calls under way at once. What only waits isn't bounded. */
-  concurrency: number
 }
 
 /** Waits that one commit takes: the share of the event loop that webhooks wait for. */
@@ -53,12 +39,13 @@ export class Scheduler {
   /** Nothing more was due when the last step was over. */
   #caughtUp = false
   #endPause: () => void = () => {}
-  #refusedLoggedAt = Number.NEGATIVE_INFINITY
+  readonly #timeToTellRefused: () => boolean
   /** How far the wall clock was ahead of steady time when the loop last looked, in ms. */
   #wallAhead: number | undefined
 
   constructor(deps: SchedulerDeps) {
     this.#deps = deps
+    this.#timeToTellRefused = seldom(deps.clock, REFUSED_LOG_MS)
     const onEnd = () => this.wake()
     this.#calls = new Calls({ ...deps, onEnd, refused: (error) => this.#refused(error) })
   }
@@ -172,21 +159,14 @@ export class Scheduler {
   #refused(error: unknown): number | undefined {
     if (error instanceof StorageUnavailable && error.reason === 'closed') return undefined
     if (error instanceof StorageUnavailable && error.reason !== 'failed') {
-      this.#tellRefused(error.reason)
+      // Every call under way may be refused every second: one entry in a while tells of all.
+      if (this.#timeToTellRefused())
+        this.#deps.log.error('the storage takes no writes', { reason: error.reason })
       return REFUSED_WAIT_MS
     }
     this.#state = 'broken'
     this.#deps.log.error('the scheduler stopped', { error })
     return undefined
-  }
-
-  /** Every call under way may be refused every second: one entry in a while tells of all. */
-  #tellRefused(reason: string): void {
-    const { clock, log } = this.#deps
-    const now = clock.monotonic()
-    if (now - this.#refusedLoggedAt < REFUSED_LOG_MS) return
-    this.#refusedLoggedAt = now
-    log.error('the storage takes no writes', { reason })
   }
 
   /** Begins and ends what only waits: all in one commit, since nothing happens in between. */
