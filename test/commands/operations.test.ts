@@ -1,41 +1,16 @@
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { createServer } from 'node:net'
 import { ask, urlOf } from '../../src/commands/api.ts'
-import { runCommandLine } from '../../src/commands/command-line.ts'
-import type { Environment } from '../../src/config.ts'
+import { type Ran, run } from '../support/command-line.ts'
 import { transactionPath } from '../support/contract-cases.ts'
 import { runToEnd, startTxhook, until } from '../support/executable.ts'
-import { type Line, scriptedCalls } from '../support/scheduler.ts'
-import {
-  type TestService,
-  temporaryDirectory,
-  testService,
-  transactionBody,
-} from '../support/service.ts'
+import { type ScriptedService, scriptedService } from '../support/scripted-service.ts'
+import { temporaryDirectory, transactionBody } from '../support/service.ts'
 
 // A process of its own takes its time on a busy machine.
 setDefaultTimeout(60_000)
 
-type Ran = { exitCode: number; printed: string[]; complained: string }
-
-/** Runs a command line in this process. */
-async function run(words: readonly string[], environment: Environment = {}): Promise<Ran> {
-  const printed: string[] = []
-  const complained: string[] = []
-  const exitCode = await runCommandLine(words, {
-    environment,
-    terminal: false,
-    print: (text) => void printed.push(text),
-    complain: (text) => void complained.push(text),
-    stopSignal: () => new Promise(() => {}),
-    exit(code) {
-      throw new Error(`It ended on the spot, with ${code}.`)
-    },
-  })
-  return { exitCode, printed, complained: complained.join('') }
-}
-
-type Listening = TestService & {
+type Listening = ScriptedService & {
   url: string
   port: string
   /** What came by HTTP, in order: the method, the path and the query. */
@@ -44,18 +19,12 @@ type Listening = TestService & {
   before(): unknown
   /** Runs a command line that is told where this server is. */
   run(...words: string[]): Promise<Ran>
-  /** Stores a transaction with its script. */
-  accept(transactionId: string, ...script: Line[]): Promise<void>
-  /** Does what is due, and resolves when the outcomes of the calls that ended are on the disk. */
-  workOff(): Promise<void>
-  shown(transactionId: string): Promise<Record<string, unknown>>
 }
 
 /** A service that really listens, on a port of its own. Its calls do as each script says. */
 function listening(): Listening {
-  const processor = scriptedCalls()
-  const service = testService({ flags: { '--port': '0' }, processor })
-  const { app, store } = service
+  const service = scriptedService({ flags: { '--port': '0' } })
+  const { app } = service
   const { fetch: answer } = app
   app.fetch = async (request) => {
     const { host, pathname, search } = new URL(request.url)
@@ -73,22 +42,6 @@ function listening(): Listening {
     requests: [],
     before: () => {},
     run: (...words) => run([...words, '--url', url]),
-    async accept(transaction_id, ...script) {
-      const { status } = await service.post(transactionBody({ transaction_id, script }))
-      expect(status).toBe(202)
-    },
-    async workOff() {
-      await service.work()
-      await store.probe()
-      await store.probe()
-    },
-    async shown(id) {
-      return (await (await service.get(transactionPath(id))).json()) as Record<string, unknown>
-    },
-    async [Symbol.asyncDispose]() {
-      processor.abandon()
-      await service[Symbol.asyncDispose]()
-    },
   }
   return running
 }

@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import { Webhook as StandardWebhook } from 'standardwebhooks'
 import { Webhook as SvixWebhook } from 'svix'
 import { systemClock } from '../../src/clock.ts'
-import { runCommandLine } from '../../src/commands/command-line.ts'
 import type { Environment } from '../../src/config.ts'
 import { parseSecret } from '../../src/signature.ts'
 import { manualClock } from '../support/clock.ts'
+import { run as runLine } from '../support/command-line.ts'
 import { runToEnd } from '../support/executable.ts'
 import {
   type TestService,
@@ -22,23 +22,10 @@ setDefaultTimeout(60_000)
 const secretOf = (char: string) => `whsec_${Buffer.from(char.repeat(32)).toString('base64')}`
 const [OLD, NEW, STRANGE] = ['a', 'b', 'c'].map(secretOf) as [string, string, string]
 
-type Run = { exitCode: number; printed: string; complaint: string }
-
-/** Runs a verb in this process. */
-async function run(words: string[], environment: Environment = {}): Promise<Run> {
-  const printed: string[] = []
-  const complaints: string[] = []
-  const exitCode = await runCommandLine(words, {
-    environment,
-    terminal: false,
-    print: (text) => void printed.push(text),
-    complain: (text) => void complaints.push(text),
-    stopSignal: () => Promise.resolve('SIGTERM'),
-    exit(code) {
-      throw new Error(`exit ${code}`)
-    },
-  })
-  return { exitCode, printed: printed.join('\n'), complaint: complaints.join('') }
+/** Runs a verb, and shows what it printed as the lines of one text. */
+async function run(words: readonly string[], environment: Environment = {}) {
+  const { exitCode, printed, complained: complaint } = await runLine(words, environment)
+  return { exitCode, printed: printed.join('\n'), complaint }
 }
 
 /** A service that listens, and keeps the time that the verbs sign with. */

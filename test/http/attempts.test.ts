@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
 import { transactionPath } from '../support/contract-cases.ts'
-import { type HangingCall, type ScriptedCalls, scriptedCalls } from '../support/scheduler.ts'
+import type { HangingCall } from '../support/scheduler.ts'
+import { type ScriptedService, scriptedService } from '../support/scripted-service.ts'
 import {
-  type TestService,
   type TestServiceOptions,
   temporaryDirectory,
   testService,
@@ -11,34 +11,22 @@ import {
 
 type ShownAttempt = Record<string, unknown>
 
-type Watched = TestService & {
-  processor: ScriptedCalls
+type Watched = Omit<ScriptedService, 'accept'> & {
   /** Stores a transaction of which each call goes on until the test ends it. */
   accept(transactionId: string): Promise<void>
   /** Makes the call that is due. */
   call(): Promise<HangingCall>
-  /** Resolves when the outcomes of the calls that have ended are on the disk. */
-  recorded(): Promise<void>
   attempts(transactionId: string): Promise<ShownAttempt[]>
 }
 
 function watched(options: TestServiceOptions = {}): Watched {
-  const processor = scriptedCalls()
-  const service = testService({ processor, ...options })
+  const service = scriptedService(options)
   return {
     ...service,
-    processor,
-    async accept(transaction_id) {
-      const { status } = await service.post(transactionBody({ transaction_id, script: ['HANG'] }))
-      expect(status).toBe(202)
-    },
+    accept: (transactionId) => service.accept(transactionId, 'HANG'),
     async call() {
       await service.work()
-      return processor.hanging()
-    },
-    async recorded() {
-      await service.store.probe()
-      await service.store.probe()
+      return service.processor.hanging()
     },
     async attempts(id) {
       const response = await service.get(`${transactionPath(id)}/attempts`)
@@ -46,10 +34,6 @@ function watched(options: TestServiceOptions = {}): Watched {
       const body = (await response.json()) as { data: ShownAttempt[] }
       expect(Object.keys(body)).toEqual(['data'])
       return body.data
-    },
-    async [Symbol.asyncDispose]() {
-      processor.abandon()
-      await service[Symbol.asyncDispose]()
     },
   }
 }

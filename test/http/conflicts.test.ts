@@ -1,37 +1,16 @@
 import { describe, expect, test } from 'bun:test'
+import { pageAt, pagedAt } from '../support/pages.ts'
 import { type TestService, testService, transactionBody } from '../support/service.ts'
 
 type ShownConflict = { transaction_id: string; received_at: string; differences: unknown[] }
-type ShownPage = { data: ShownConflict[]; next_cursor: string | null }
-
-async function page(service: TestService, query = ''): Promise<ShownPage> {
-  const response = await service.get(`/v1/conflicts${query}`)
-  expect(response.status).toBe(200)
-  const body = (await response.json()) as ShownPage
-  expect(Object.keys(body)).toEqual(['data', 'next_cursor'])
-  return body
-}
-
-/** The conflicts on all pages: each page is full but the last. */
-async function paged(
+const PATH = '/v1/conflicts'
+const page = (service: TestService, query = '') => pageAt<ShownConflict>(service, PATH, query)
+const paged = (
   service: TestService,
   limit: number,
-  filter: Record<string, string> = {},
-  between: () => Promise<unknown> = async () => {},
-): Promise<ShownConflict[]> {
-  const found: ShownConflict[] = []
-  const query = new URLSearchParams({ ...filter, limit: String(limit) })
-  for (let pages = 1; ; pages++) {
-    const { data, next_cursor } = await page(service, `?${query}`)
-    found.push(...data)
-    // No test has more: they would go on for ever.
-    expect(pages).toBeLessThan(2_000)
-    if (next_cursor === null) return found
-    expect(data).toHaveLength(limit)
-    query.set('cursor', next_cursor)
-    await between()
-  }
-}
+  filter?: Record<string, string>,
+  between?: () => Promise<unknown>,
+) => pagedAt<ShownConflict>(service, PATH, limit, filter, between)
 
 const txn = (transaction_id: string, changes: Record<string, unknown> = {}) =>
   transactionBody({ transaction_id, ...changes })

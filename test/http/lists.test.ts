@@ -5,7 +5,9 @@ import { openDatabase } from '../../src/store/database.ts'
 import { STATUSES } from '../../src/transaction.ts'
 import { START } from '../support/clock.ts'
 import { transactionPath } from '../support/contract-cases.ts'
-import { type Line, type ScriptedCalls, scriptedCalls } from '../support/scheduler.ts'
+import { pageAt, pagedAt } from '../support/pages.ts'
+import type { Line } from '../support/scheduler.ts'
+import { type ScriptedService, scriptedService } from '../support/scripted-service.ts'
 import {
   type TestService,
   type TestServiceOptions,
@@ -16,73 +18,26 @@ import {
 import { noCounts, rowsOf } from '../support/store.ts'
 
 type Shown = { transaction_id: string; status: string; created_at: string; attempts: number }
-type ShownPage = { data: Shown[]; next_cursor: string | null }
-
-async function page(service: TestService, query = ''): Promise<ShownPage> {
-  const response = await service.get(`/v1/transactions${query}`)
-  expect([query, response.status]).toEqual([query, 200])
-  const body = (await response.json()) as ShownPage
-  expect(Object.keys(body)).toEqual(['data', 'next_cursor'])
-  return body
-}
-
-/** The transactions on all pages: each page is full but the last, which is empty only if all are. */
-async function paged(
+const PATH = '/v1/transactions'
+const page = (service: TestService, query = '') => pageAt<Shown>(service, PATH, query)
+const paged = (
   service: TestService,
   limit: number,
-  filter: Record<string, string> = {},
-  between: () => Promise<unknown> = async () => {},
-): Promise<Shown[]> {
-  const found: Shown[] = []
-  const query = new URLSearchParams({ ...filter, limit: String(limit) })
-  for (let pages = 1; ; pages++) {
-    const { data, next_cursor } = await page(service, `?${query}`)
-    found.push(...data)
-    // No test has more: they would go on for ever.
-    expect(pages).toBeLessThan(2_000)
-    if (next_cursor === null) {
-      expect(found.length === 0 || data.length > 0).toBe(true)
-      return found
-    }
-    expect(data).toHaveLength(limit)
-    query.set('cursor', next_cursor)
-    await between()
-  }
-}
+  filter?: Record<string, string>,
+  between?: () => Promise<unknown>,
+) => pagedAt<Shown>(service, PATH, limit, filter, between)
 
 const idsOf = (shown: readonly Shown[]) => shown.map(({ transaction_id }) => transaction_id)
 
-type Operated = TestService & {
-  processor: ScriptedCalls
-  /** Stores a transaction with its script. */
-  accept(transactionId: string, ...script: Line[]): Promise<void>
-  retry(transactionId: string): Promise<number>
-  /** Resolves when the outcomes of the calls that have ended are on the disk. */
-  recorded(): Promise<void>
-}
+type Operated = ScriptedService & { retry(transactionId: string): Promise<number> }
 
-/** A service whose calls do as each transaction's script says. */
 function operated(options: TestServiceOptions = {}): Operated {
-  const processor = scriptedCalls()
-  const service = testService({ processor, ...options })
+  const service = scriptedService(options)
   return {
     ...service,
-    processor,
-    async accept(transaction_id, ...script) {
-      const { status } = await service.post(transactionBody({ transaction_id, script }))
-      expect(status).toBe(202)
-    },
     async retry(id) {
       const url = `http://localhost${transactionPath(id)}/retry`
       return (await service.app.fetch(new Request(url, { method: 'POST' }))).status
-    },
-    async recorded() {
-      await service.store.probe()
-      await service.store.probe()
-    },
-    async [Symbol.asyncDispose]() {
-      processor.abandon()
-      await service[Symbol.asyncDispose]()
     },
   }
 }

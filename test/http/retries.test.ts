@@ -3,7 +3,7 @@ import { describe, expect, spyOn, test } from 'bun:test'
 import { join } from 'node:path'
 import { openDatabase } from '../../src/store/database.ts'
 import { transactionPath } from '../support/contract-cases.ts'
-import { type Line, type ScriptedCalls, scriptedCalls } from '../support/scheduler.ts'
+import { type ScriptedService, scriptedService } from '../support/scripted-service.ts'
 import {
   type TestService,
   type TestServiceOptions,
@@ -15,52 +15,26 @@ import { noCounts, rowsOf } from '../support/store.ts'
 
 type Json = Record<string, unknown>
 
-type Operated = TestService & {
-  processor: ScriptedCalls
-  /** Stores a transaction with its script. */
-  accept(transactionId: string, ...script: Line[]): Promise<void>
-  /** Does what is due, and resolves when the outcomes of the calls that ended are on the disk. */
-  workOff(): Promise<void>
+type Operated = ScriptedService & {
   /** Posts to the path, where there is a body as JSON; the status and the body of the answer. */
   ask(path: string, body?: unknown): Promise<[status: number, body: Json]>
   retry(transactionId: string): Promise<[status: number, body: Json]>
   retryMany(filter: Json, dryRun?: boolean): Promise<[status: number, body: Json]>
-  shown(transactionId: string): Promise<Json>
 }
 
-/** A service whose calls do as each transaction's script says. */
 function operated(options: TestServiceOptions = {}): Operated {
-  const processor = scriptedCalls()
-  const service = testService({ processor, ...options })
-  const { app, store } = service
+  const service = scriptedService(options)
   const ask: Operated['ask'] = async (path, body) => {
     const init = { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
     const request = { method: 'POST', ...(body === undefined ? {} : init) }
-    const response = await app.fetch(new Request(`http://localhost${path}`, request))
+    const response = await service.app.fetch(new Request(`http://localhost${path}`, request))
     return [response.status, (await response.json()) as Json]
   }
   return {
     ...service,
-    processor,
     ask,
-    async accept(transaction_id, ...script) {
-      const { status } = await service.post(transactionBody({ transaction_id, script }))
-      expect(status).toBe(202)
-    },
-    async workOff() {
-      await service.work()
-      await store.probe()
-      await store.probe()
-    },
     retry: (id) => ask(`${transactionPath(id)}/retry`),
     retryMany: (filter, dry_run = false) => ask('/v1/transactions/retry', { filter, dry_run }),
-    async shown(id) {
-      return (await (await service.get(transactionPath(id))).json()) as Json
-    },
-    async [Symbol.asyncDispose]() {
-      processor.abandon()
-      await service[Symbol.asyncDispose]()
-    },
   }
 }
 
