@@ -7,7 +7,7 @@
  * stalls a job nor hurries it. Both are integer milliseconds since the Unix epoch.
  */
 export type Clock = {
-  now(): Instant
+  now(): Now
   /** Monotonic time in ms, with fractions: for durations, and for nothing else. */
   monotonic(): number
   /** Moves steady time forward to `time` if it is behind, never back. Returns by how many ms. */
@@ -17,7 +17,7 @@ export type Clock = {
 }
 
 /** One moment, by both kinds of time. */
-export type Instant = { wall: number; steady: number }
+export type Now = { wall: number; steady: number }
 
 /** setTimeout takes a signed 32-bit number of milliseconds; a longer one fires at once. */
 const TIMEOUT_MS_MAX = 2 ** 31 - 1

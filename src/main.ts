@@ -1,8 +1,8 @@
 #!/usr/bin/env bun
 import { readFileSync } from 'node:fs'
 import { runCommandLine } from './commands/command-line.ts'
-import type { Environment } from './config.ts'
-import { exitAtOnce } from './exit-at-once.ts'
+import type { Environment } from './config/read-config.ts'
+import { hardExit } from './hard-exit.ts'
 
 /**
  * The variables that this process was given. An executable from a bare `bun build --compile` also
@@ -32,9 +32,9 @@ const exitCode = await runCommandLine(process.argv.slice(2), {
   environment: environment(),
   terminal: process.stdout.isTTY === true,
   print: (text) => console.log(text.trimEnd()),
-  complain: (text) => console.error(text.trimEnd()),
+  printError: (text) => console.error(text.trimEnd()),
   stopSignal,
-  exit: exitAtOnce,
+  exit: hardExit,
 })
 
 process.exit(exitCode)

@@ -1,15 +1,15 @@
 import { type Clock, isoTime } from './clock.ts'
-import type { Config } from './config.ts'
+import type { Config } from './config/read-config.ts'
 import { EXIT, StartError } from './exit.ts'
 import { type App, createApp } from './http/app.ts'
-import type { Health } from './http/health.ts'
-import type { Log } from './log.ts'
-import { createMetrics } from './metrics.ts'
-import { configuredProcessor } from './processors/configured.ts'
-import type { Processor } from './scheduler/outcome.ts'
+import type { Health } from './http/routes/health.ts'
+import { configuredProcessor } from './processors/create-processor.ts'
+import type { Processor } from './processors/processor.ts'
 import { Scheduler } from './scheduler/scheduler.ts'
-import { watchStalls } from './stalls.ts'
-import { openStore, type Store } from './store/store.ts'
+import { openStore, type Store } from './store/sqlite/open-store.ts'
+import { watchEventLoopLag } from './telemetry/event-loop-lag.ts'
+import type { Log } from './telemetry/log.ts'
+import { createMetrics } from './telemetry/metrics.ts'
 import { VERSION } from './version.ts'
 
 export type ServiceDeps = {
@@ -60,9 +60,9 @@ const REQUEST_S_LONGEST = 255
  */
 export function openService(config: Config, deps: ServiceDeps): Service {
   const { clock, log, random, onFatal } = deps
-  const { dataDir, maxBacklog: backlogMax } = config
+  const { dataDir, maxBacklog } = config
   const measured = createMetrics(VERSION)
-  const busy = watchStalls(clock, measured.stall)
+  const busy = watchEventLoopLag(clock, measured.stall)
   const metrics = {
     ...measured,
     commit(works: number, durationMs: number) {
@@ -72,14 +72,14 @@ export function openService(config: Config, deps: ServiceDeps): Service {
   }
   const processor = deps.processor ?? configuredProcessor(config, clock)
   const calls = processor.kind === 'call'
-  const store = openStore({ dataDir, clock, backlogMax, calls, metrics, onFatal })
+  const store = openStore({ dataDir, clock, maxBacklog, calls, metrics, onFatal })
   if (store.migrated.length > 0) log.info('migrated the database', { migrations: store.migrated })
   if (store.clockBehindMs > 0) {
     const behind_ms = store.clockBehindMs
     log.warn('the wall clock is behind the newest time in the database', { behind_ms })
   }
-  const { concurrency, maxAttempts: triesMax } = config
-  const limits = { concurrency, triesMax }
+  const { concurrency, maxAttempts } = config
+  const limits = { concurrency, maxAttempts }
   const scheduler = new Scheduler({ ...store, processor, clock, log, random, metrics, ...limits })
   const app = createApp({
     store,

@@ -1,14 +1,14 @@
 import { Command, CommanderError } from 'commander'
-import type { Environment } from '../config.ts'
+import type { Environment } from '../config/read-config.ts'
+import { ALL_SETTINGS } from '../config/settings.ts'
 import { EXIT } from '../exit.ts'
-import { createLog } from '../log.ts'
-import { ALL_SETTINGS } from '../settings.ts'
+import { createLog } from '../telemetry/log.ts'
 import { VERSION } from '../version.ts'
+import { ADDRESS, allowUnknown, configOf, withSettings } from './flags.ts'
 import { healthcheck } from './healthcheck.ts'
 import licenses from './licenses.txt' with { type: 'text' }
 import { addOperations } from './operations.ts'
 import { serve } from './serve.ts'
-import { ADDRESS, configOf, leniently, withSettings } from './settings.ts'
 import { addSignatures } from './signatures.ts'
 
 /** What the command line needs of the process that it runs in. */
@@ -17,7 +17,7 @@ export type CommandLineDeps = {
   /** Whether standard output is a terminal. */
   terminal: boolean
   print(text: string): void
-  complain(text: string): void
+  printError(text: string): void
   /** Resolves with the name of the first signal that asks for an end. */
   stopSignal(): Promise<string>
   /** Ends the process on the spot. */
@@ -29,7 +29,7 @@ export async function runCommandLine(
   words: readonly string[],
   deps: CommandLineDeps,
 ): Promise<number> {
-  const { print, complain, terminal } = deps
+  const { print, printError, terminal } = deps
   let exitCode: number = EXIT.done
   const program = new Command('txhook')
     .description('Takes transaction webhooks durably and processes them in the background.')
@@ -37,11 +37,11 @@ export async function runCommandLine(
     .exitOverride()
     .configureOutput({
       writeOut: print,
-      writeErr: complain,
+      writeErr: printError,
       outputError: (message, write) => write(withoutValues(message)),
     })
 
-  leniently(withSettings(program.command('serve', { isDefault: true }), ALL_SETTINGS))
+  allowUnknown(withSettings(program.command('serve', { isDefault: true }), ALL_SETTINGS))
     .description('start the server (the default)')
     .action(async (_options, command: Command) => {
       const config = configOf(command, ALL_SETTINGS, deps)
@@ -53,11 +53,11 @@ export async function runCommandLine(
       exitCode = await serve(config, { ...deps, log })
     })
 
-  leniently(withSettings(program.command('healthcheck'), ADDRESS))
+  allowUnknown(withSettings(program.command('healthcheck'), ADDRESS))
     .description('ask the server whether it is ready; exit 0 or 1')
     .action(async (_options, command: Command) => {
       const config = configOf(command, ADDRESS, deps)
-      exitCode = config === undefined ? EXIT.usage : await healthcheck(config, complain)
+      exitCode = config === undefined ? EXIT.usage : await healthcheck(config, printError)
     })
 
   const done = (code: number) => {

@@ -2,8 +2,8 @@
 
 import { EXIT } from '../exit.ts'
 import { LIMIT_MAX } from '../http/query.ts'
-import { plain, printable } from '../printable.ts'
-import { type ApiRequest, ask } from './api.ts'
+import { plain, printable } from '../telemetry/escape.ts'
+import { type ApiRequest, ask } from './client.ts'
 
 export type OperateDeps = {
   /** Where the server is; without a slash at its end. */
@@ -11,7 +11,7 @@ export type OperateDeps = {
   /** Where the server wants one. */
   apiKey: string | undefined
   print(text: string): void
-  complain(text: string): void
+  printError(text: string): void
 }
 
 /** A filter as the command line takes it: parameters of the list by their names, as text. */
@@ -37,7 +37,7 @@ export async function list(filter: Filter, limit: number, deps: OperateDeps): Pr
     cursor = found.next_cursor
     if (cursor === null) return EXIT.done
   }
-  deps.complain('txhook: there are more: --limit says how many are shown\n')
+  deps.printError('txhook: there are more: --limit says how many are shown\n')
   return EXIT.done
 }
 
@@ -71,17 +71,17 @@ type Page = { data: unknown[]; next_cursor: string | null }
 async function answer<T = unknown>(
   path: string,
   request: ApiRequest,
-  { url, apiKey, complain }: OperateDeps,
+  { url, apiKey, printError }: OperateDeps,
 ): Promise<T | undefined> {
   try {
     const headers = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }
     const { status, body } = await ask(new URL(`${url}${path}`), { ...request, headers })
     if (status >= 200 && status <= 299) return JSON.parse(body) as T
-    complain(`txhook: ${url} answers ${status}: ${explained(body)}\n`)
+    printError(`txhook: ${url} answers ${status}: ${explained(body)}\n`)
   } catch (error) {
     const what = error instanceof SyntaxError ? 'answers no JSON' : "doesn't answer"
     const hint = request.method === 'POST' ? '; it may do what it was asked all the same' : ''
-    complain(`txhook: ${url} ${what}: ${(error as Error).message}${hint}\n`)
+    printError(`txhook: ${url} ${what}: ${(error as Error).message}${hint}\n`)
   }
   return undefined
 }

@@ -1,11 +1,11 @@
 /** The verbs that talk to a running server, as the command line takes them. */
 
 import { type Command, Option } from 'commander'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/read-config.ts'
 import { EXIT } from '../exit.ts'
-import { urlOf } from './api.ts'
+import { urlOf } from './client.ts'
+import { ADDRESS, configOf, type SettingsDeps, withSettings } from './flags.ts'
 import { type Filter, get, list, type OperateDeps, retryMany, retryOne } from './operate.ts'
-import { ADDRESS, configOf, type SettingsDeps, withSettings } from './settings.ts'
 
 /** Where a server is, and what it asks for. */
 const CLIENT = [...ADDRESS, 'apiKeys'] as const
@@ -39,16 +39,16 @@ function filterIn(options: Options): Filter {
 function serverUrl(
   options: Options,
   config: Pick<Config, 'host' | 'port'>,
-  complain: (text: string) => void,
+  printError: (text: string) => void,
 ): string | undefined {
   if (options.url === undefined) return urlOf(config)
   const url = URL.parse(options.url)
   if (url === null || !/^https?:$/.test(url.protocol)) {
-    complain('txhook: --url must be an http or https URL\n')
+    printError('txhook: --url must be an http or https URL\n')
     return undefined
   }
   if (url.username !== '' || url.password !== '') {
-    complain('txhook: --url must not have a user or a password in it\n')
+    printError('txhook: --url must not have a user or a password in it\n')
     return undefined
   }
   return `${url.origin}${url.pathname.replace(/\/$/, '')}`
@@ -62,7 +62,7 @@ export function addOperations(
   deps: OperationsDeps,
   done: (exitCode: number) => void,
 ): void {
-  const { complain } = deps
+  const { printError } = deps
   /** A verb that talks to a running server. */
   function operation(
     usage: string,
@@ -75,7 +75,7 @@ export function addOperations(
     return command.action(async () => {
       const config = configOf(command, CLIENT, deps)
       const options = command.opts<Options>()
-      const url = config === undefined ? undefined : serverUrl(options, config, complain)
+      const url = config === undefined ? undefined : serverUrl(options, config, printError)
       const words = command.args
       const apiKey = config?.apiKeys[0]
       done(url === undefined ? EXIT.usage : await run(words, options, { ...deps, url, apiKey }))
@@ -93,7 +93,7 @@ export function addOperations(
           ? Number(options.limit ?? '50')
           : 0
         if (limit > 0) return list(filterIn(options), limit, to)
-        complain('txhook: --limit must be a whole number from 1 on\n')
+        printError('txhook: --limit must be a whole number from 1 on\n')
         return EXIT.usage
       },
     ),
@@ -108,7 +108,7 @@ export function addOperations(
         const filtered = Object.keys(filter).length > 0
         if (id !== undefined && !filtered && options.dryRun === undefined) return retryOne(id, to)
         if (id === undefined && filtered) return retryMany(filter, options.dryRun === true, to)
-        complain(
+        printError(
           'txhook: retry takes an id, or a filter; --status FAILED alone means all of them\n',
         )
         return EXIT.usage

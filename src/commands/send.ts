@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
+import { signedHeaders } from '../domain/standard-webhooks.ts'
 import { EXIT } from '../exit.ts'
-import { printable } from '../printable.ts'
-import { signedHeaders } from '../signature.ts'
-import { ask } from './api.ts'
+import { printable } from '../telemetry/escape.ts'
+import { ask } from './client.ts'
 
 export type SendDeps = {
   /** Where webhooks go. */
@@ -12,7 +12,7 @@ export type SendDeps = {
   /** Wall time in ms. */
   now: number
   print(text: string): void
-  complain(text: string): void
+  printError(text: string): void
 }
 
 /** The five fields, as they are posted. */
@@ -20,7 +20,7 @@ export type TestTransaction = Record<string, string>
 
 /** Posts a test transaction as a provider does. Returns the exit code: 0 where it was taken. */
 export async function send(transaction: TestTransaction, deps: SendDeps): Promise<number> {
-  const { url, secret, now, print, complain } = deps
+  const { url, secret, now, print, printError } = deps
   // Without its query, which may have a token in it.
   const where = `${url.origin}${url.pathname}`
   const body = JSON.stringify(transaction)
@@ -30,9 +30,9 @@ export async function send(transaction: TestTransaction, deps: SendDeps): Promis
     const answer = await ask(url, { method: 'POST', body, headers })
     print(printable(answer.body))
     if (answer.status >= 200 && answer.status <= 299) return EXIT.done
-    complain(`txhook: ${where} answers ${answer.status}\n`)
+    printError(`txhook: ${where} answers ${answer.status}\n`)
   } catch (error) {
-    complain(`txhook: ${where} doesn't answer: ${(error as Error).message}\n`)
+    printError(`txhook: ${where} doesn't answer: ${(error as Error).message}\n`)
   }
   return EXIT.fault
 }

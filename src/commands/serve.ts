@@ -1,13 +1,13 @@
 import { systemClock } from '../clock.ts'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/read-config.ts'
 import { EXIT, StartError } from '../exit.ts'
-import type { Log } from '../log.ts'
 import { openService, type Service } from '../service.ts'
+import type { Log } from '../telemetry/log.ts'
 
 export type ServeDeps = {
   log: Log
   /** For a person at the start: why there is none. */
-  complain(message: string): void
+  printError(message: string): void
   /** Resolves with the name of the first signal that asks for an end. */
   stopSignal(): Promise<string>
   /** Ends the process on the spot. */
@@ -16,7 +16,7 @@ export type ServeDeps = {
 
 /** Runs the service until a signal ends it. Returns the exit code. */
 export async function serve(config: Config, deps: ServeDeps): Promise<number> {
-  const { log, complain, stopSignal, exit } = deps
+  const { log, printError, stopSignal, exit } = deps
   const stopped = stopSignal()
   let service: Service | undefined
 
@@ -48,7 +48,7 @@ export async function serve(config: Config, deps: ServeDeps): Promise<number> {
       log.warn(`the service is open: ${open.join(', ')}`)
     }
   } catch (error) {
-    complain(`txhook: ${(error as Error).message}\n`)
+    printError(`txhook: ${(error as Error).message}\n`)
     if (!(error instanceof StartError)) log.error('the start failed', { error })
     await service?.stop().catch(onFatal)
     return error instanceof StartError ? error.exitCode : EXIT.fault

@@ -3,11 +3,11 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
+import { encodeSecret } from '../domain/standard-webhooks.ts'
 import { EXIT } from '../exit.ts'
-import { encodeSecret } from '../signature.ts'
-import { urlOf } from './api.ts'
+import { urlOf } from './client.ts'
+import { ADDRESS, configOf, type SettingsDeps, withSettings } from './flags.ts'
 import { send } from './send.ts'
-import { ADDRESS, configOf, type SettingsDeps, withSettings } from './settings.ts'
 import { parseHeaders, verify } from './verify.ts'
 
 /** Within the 24 to 64 bytes of the specification, and as long as the hash. */
@@ -26,7 +26,7 @@ export function addSignatures(
   deps: SignaturesDeps,
   done: (exitCode: number) => void,
 ): void {
-  const { print, complain } = deps
+  const { print, printError } = deps
 
   program
     .command('secret')
@@ -45,7 +45,7 @@ export function addSignatures(
       const url = config && webhookUrl(given ?? urlOf(config))
       if (config === undefined) return done(EXIT.usage)
       if (url === undefined) {
-        complain('txhook: the URL must be an http or https one, without a user in it\n')
+        printError('txhook: the URL must be an http or https one, without a user in it\n')
         return done(EXIT.usage)
       }
       const transaction = {
@@ -67,7 +67,7 @@ export function addSignatures(
       const config = configOf(command, VERIFIER, deps)
       if (config === undefined) return done(EXIT.usage)
       if (config.webhookSecrets.length === 0) {
-        complain('txhook: verify needs the secrets: --webhook-secrets, or its variable\n')
+        printError('txhook: verify needs the secrets: --webhook-secrets, or its variable\n')
         return done(EXIT.usage)
       }
       try {
@@ -75,7 +75,7 @@ export function addSignatures(
         const body = readFileSync(bodyFile)
         done(verify(headers, body, { ...deps, keys: config.webhookSecrets, now: Date.now() }))
       } catch (error) {
-        complain(`txhook: ${(error as Error).message}\n`)
+        printError(`txhook: ${(error as Error).message}\n`)
         done(EXIT.usage)
       }
     })

@@ -1,12 +1,17 @@
+import {
+  encodeSecret,
+  headerNames,
+  signatureFault,
+  signatureOf,
+} from '../domain/standard-webhooks.ts'
 import { EXIT } from '../exit.ts'
-import { encodeSecret, headerNames, signatureFault, signatureOf } from '../signature.ts'
 
 export type VerifyDeps = {
   keys: readonly Uint8Array[]
   /** Wall time in ms. */
   now: number
   print(text: string): void
-  complain(text: string): void
+  printError(text: string): void
 }
 
 /**
@@ -16,7 +21,7 @@ export type VerifyDeps = {
  * @returns the exit code: 0 where it passes
  */
 export function verify(headers: Headers, body: Uint8Array, deps: VerifyDeps): number {
-  const { keys, now, print, complain } = deps
+  const { keys, now, print, printError } = deps
   const fault = signatureFault(headers, body, keys, now)
   if (fault === undefined) {
     const signers = keys.flatMap((key, i) => {
@@ -25,7 +30,7 @@ export function verify(headers: Headers, body: Uint8Array, deps: VerifyDeps): nu
     print(`It passes: signed by secret ${signers.join(' and ')} of ${keys.length}.\n`)
     return EXIT.done
   }
-  complain([`It does not pass: ${fault}`, ...hints(headers, body, keys, now)].join('\n'))
+  printError([`It does not pass: ${fault}`, ...hints(headers, body, keys, now)].join('\n'))
   return EXIT.fault
 }
 
@@ -49,7 +54,8 @@ function hints(
   if (tooLate) found.push('Nor does the signature match.')
   const text = Buffer.from(body).toString('latin1')
   const cut = Buffer.from(text.replace(/\r?\n$/, ''), 'latin1')
-  if (passes(cut, keys)) found.push('It matches without the line end at the end of the body file.')
+  if (passes(cut, keys))
+    found.push('It matches without the line end at the end of the body file.')
   const asText = keys.flatMap((key) => {
     const secret = encodeSecret(key)
     return [Buffer.from(secret), Buffer.from(secret.slice('whsec_'.length))]

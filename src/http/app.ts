@@ -1,23 +1,23 @@
 import { Elysia } from 'elysia'
-import type { Config } from '../config.ts'
-import type { Log } from '../log.ts'
-import { seldom } from '../seldom.ts'
-import { StorageUnavailable } from '../store/commits.ts'
-import { type ConflictsDeps, conflicts } from './conflicts.ts'
-import { docs } from './docs.ts'
-import { type HealthDeps, health } from './health.ts'
-import { createKeyCheck, isOpen } from './keys.ts'
-import { type MetricsDeps, metrics } from './metrics.ts'
+import type { Config } from '../config/read-config.ts'
+import { StorageUnavailable } from '../store/sqlite/database/commit-queue.ts'
+import type { Log } from '../telemetry/log.ts'
+import { throttle } from '../telemetry/throttle.ts'
+import { createKeyCheck, isOpen } from './access.ts'
+import { components, DESCRIPTION } from './openapi/schemas.ts'
 import { newRequestId, Problem, problemResponse, REQUEST_ID, RETRY_AFTER } from './problem.ts'
-import { type RetriesDeps, retries } from './retries.ts'
-import { components, DESCRIPTION } from './schemas.ts'
-import { type TransactionsDeps, transactions } from './transactions.ts'
-import { type WebhooksDeps, webhooks } from './webhooks.ts'
+import { type ConflictsDeps, conflicts } from './routes/conflicts.ts'
+import { docs } from './routes/docs.ts'
+import { type HealthDeps, health } from './routes/health.ts'
+import { type MetricsDeps, metrics } from './routes/metrics.ts'
+import { type RetriesDeps, retries } from './routes/retries.ts'
+import { type TransactionsDeps, transactions } from './routes/transactions.ts'
+import { type WebhooksDeps, webhooks } from './routes/webhooks.ts'
 
 export type AppDeps = HealthDeps &
   MetricsDeps &
   TransactionsDeps &
-  Omit<RetriesDeps, 'patience'> &
+  Omit<RetriesDeps, 'extendTimeout'> &
   ConflictsDeps &
   WebhooksDeps & { log: Log; version: string; config: Pick<Config, 'apiKeys'> }
 
@@ -31,7 +31,7 @@ const URL_LENGTH_MAX = 8_000
  * The whole of the HTTP side: a function from request to response. It never listens. `patience` is
  * called where an answer may take long, once the request has come in and may ask for it.
  */
-export type App = { fetch(request: Request, patience?: () => void): Promise<Response> }
+export type App = { fetch(request: Request, extendTimeout?: () => void): Promise<Response> }
 
 /** Puts the routes together. */
 export function createApp(deps: AppDeps): App {
@@ -54,12 +54,12 @@ export function createApp(deps: AppDeps): App {
     .use(health(deps))
     .use(webhooks(deps))
     .use(transactions(deps))
-    .use(retries({ ...deps, patience: (request) => patient.get(request)?.() }))
+    .use(retries({ ...deps, extendTimeout: (request) => patient.get(request)?.() }))
     .use(conflicts(deps))
     .use(metrics(deps))
     .use(docs(documentation))
 
-  const timeToTellRefusal = seldom(clock, REFUSAL_LOG_MS)
+  const shouldLogRefusal = throttle(clock, REFUSAL_LOG_MS)
 
   /** The answer to a request that failed, and what operators should know of it. */
   function failure(error: unknown): Response {
@@ -68,7 +68,7 @@ export function createApp(deps: AppDeps): App {
     const request_id = response.headers.get(REQUEST_ID)
     if (problem.code === 'internal_error') log.error('a request failed', { request_id, error })
     const refused = error instanceof StorageUnavailable && error.reason !== 'closed'
-    if (refused && timeToTellRefusal()) {
+    if (refused && shouldLogRefusal()) {
       const { reason } = error
       if (reason === 'overloaded') log.warn('there are too many requests', { request_id })
       else log.error('the storage refuses requests', { request_id, reason })
@@ -86,7 +86,7 @@ export function createApp(deps: AppDeps): App {
   }
 
   /** Refuses what needs no look at the request's meaning. */
-  function admit({ url, method, headers }: Request): void {
+  function checkAccess({ url, method, headers }: Request): void {
     if (url.length > URL_LENGTH_MAX) {
       const detail = `The URI must have at most ${URL_LENGTH_MAX} characters.`
       throw new Problem('uri_too_long', detail)
@@ -104,21 +104,21 @@ export function createApp(deps: AppDeps): App {
   }
 
   return {
-    async fetch(request, patience) {
+    async fetch(request, extendTimeout) {
       try {
         const asked = withHost(request)
-        admit(asked)
-        if (patience) patient.set(asked, patience)
-        return sealed(await app.fetch(asked))
+        checkAccess(asked)
+        if (extendTimeout) patient.set(asked, extendTimeout)
+        return withCommonHeaders(await app.fetch(asked))
       } catch (error) {
-        return sealed(failure(error))
+        return withCommonHeaders(failure(error))
       }
     },
   }
 }
 
 /** What every answer bears. */
-function sealed(response: Response): Response {
+function withCommonHeaders(response: Response): Response {
   const { headers } = response
   if (!headers.has(REQUEST_ID)) headers.set(REQUEST_ID, newRequestId())
   if (!headers.has('cache-control')) headers.set('cache-control', 'no-store')

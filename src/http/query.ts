@@ -3,8 +3,8 @@
  * as the members of a JSON object, and mean the same in both.
  */
 
-import { minorDigits } from '../money.ts'
-import { ACCOUNT_LENGTH_MAX, STATUSES, TRANSACTION_ID_LENGTH_MAX } from '../transaction.ts'
+import { minorDigits } from '../domain/money.ts'
+import { ACCOUNT_LENGTH_MAX, STATUSES, TRANSACTION_ID_LENGTH_MAX } from '../domain/transaction.ts'
 import { Problem, type ProblemPart } from './problem.ts'
 
 export const LIMIT_DEFAULT = 50

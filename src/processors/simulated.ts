@@ -1,4 +1,4 @@
-import type { Processor } from '../scheduler/outcome.ts'
+import type { Processor } from './processor.ts'
 
 /**
  * The default processor: an external call that takes `delayMs` and succeeds. The wait is the time

@@ -1,9 +1,9 @@
 import type { Clock } from '../clock.ts'
-import type { CallProcessor, Outcome, Work } from '../scheduler/outcome.ts'
-import { signedHeaders } from '../signature.ts'
-import type { StoredTransaction } from '../transaction.ts'
-import { targetJson } from '../transaction-json.ts'
+import { signedHeaders } from '../domain/standard-webhooks.ts'
+import type { StoredTransaction } from '../domain/transaction.ts'
+import { targetJson } from '../domain/transaction-json.ts'
 import { VERSION } from '../version.ts'
+import type { CallProcessor, Outcome, Work } from './processor.ts'
 import { retryAfterMs } from './retry-after.ts'
 
 export type TargetOptions = {

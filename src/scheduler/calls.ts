@@ -1,11 +1,11 @@
 import type { Clock } from '../clock.ts'
-import type { Log } from '../log.ts'
-import type { Metrics } from '../metrics.ts'
-import { seldom } from '../seldom.ts'
-import type { Job, Jobs } from '../store/jobs.ts'
-import { Circuit, type CircuitChange, type Pass } from './circuit.ts'
-import type { CallProcessor, Outcome } from './outcome.ts'
-import { checkedOutcome, settlementOf } from './settlement.ts'
+import type { CallProcessor, Outcome } from '../processors/processor.ts'
+import type { Job, Jobs } from '../store/sqlite/jobs.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { throttle } from '../telemetry/throttle.ts'
+import { CircuitBreaker, type CircuitChange, type Pass } from './circuit-breaker.ts'
+import { checkedOutcome, decideSettlement } from './retry-policy.ts'
 
 export type CallsDeps = {
   jobs: Jobs
@@ -17,7 +17,7 @@ export type CallsDeps = {
   /** From 0 to 1, less than 1: the jitter of retries. */
   random(): number
   /** Attempts that a transaction gets before it is FAILED. */
-  triesMax: number
+  maxAttempts: number
   /** Calls under way at once. */
   concurrency: number
   /** Called when a call has ended: there is room for another one. */
@@ -40,20 +40,20 @@ const FAILED_LOG_MS = 10_000
 export class Calls {
   readonly #deps: CallsDeps
   readonly #abort = new AbortController()
-  readonly #circuit: Circuit
+  readonly #circuit: CircuitBreaker
   readonly #underWay = new Set<Promise<void>>()
   #claims = 0
   /** Calls that gave up because they were told to, at a stop. */
   #cut = 0
   /** FAILED since the log last told of any. */
   #failed = 0
-  readonly #timeToTellFailed: () => boolean
+  readonly #shouldLogFailed: () => boolean
 
   constructor(deps: CallsDeps) {
     this.#deps = deps
     const { clock, concurrency } = deps
-    this.#timeToTellFailed = seldom(clock, FAILED_LOG_MS)
-    this.#circuit = new Circuit({ concurrency, onChange: (change) => this.#tell(change) })
+    this.#shouldLogFailed = throttle(clock, FAILED_LOG_MS)
+    this.#circuit = new CircuitBreaker({ concurrency, onChange: (change) => this.#tell(change) })
   }
 
   /** Since when (steady time in ms) the target has been failing; undefined: it hasn't. */
@@ -141,12 +141,12 @@ export class Calls {
 
   /** Records an outcome; as long as the storage has no room for it, it is tried again. */
   async #settle(job: Job, outcome: Outcome): Promise<void> {
-    const { jobs, commit, clock, log, metrics, random, triesMax, refused } = this.#deps
+    const { jobs, commit, clock, log, metrics, random, maxAttempts, refused } = this.#deps
     for (;;) {
       try {
         const now = clock.now().steady
-        const situation = { tries: job.tries, triesMax, now, random: random() }
-        const settlement = settlementOf(outcome, situation)
+        const situation = { tries: job.tries, maxAttempts, now, random: random() }
+        const settlement = decideSettlement(outcome, situation)
         const settled = await commit(() => jobs.settle(job, settlement, clock.now()))
         const { transactionId: transaction_id } = job.transaction
         if (settled === 'superseded') {
@@ -178,7 +178,7 @@ export class Calls {
   /** A FAILED transaction is a matter for people; a thousand are one matter, told ever so often. */
   #tellFailed(transaction_id: string, detail: string): void {
     const count = ++this.#failed
-    if (!this.#timeToTellFailed()) return
+    if (!this.#shouldLogFailed()) return
     this.#deps.log.warn('transactions are FAILED', { count, transaction_id, detail })
     this.#failed = 0
   }

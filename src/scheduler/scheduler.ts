@@ -1,8 +1,8 @@
-import { seldom } from '../seldom.ts'
-import { StorageUnavailable } from '../store/commits.ts'
-import type { Waits } from '../store/waits.ts'
+import type { Processor } from '../processors/processor.ts'
+import { StorageUnavailable } from '../store/sqlite/database/commit-queue.ts'
+import type { Waits } from '../store/sqlite/waits.ts'
+import { throttle } from '../telemetry/throttle.ts'
 import { Calls, type CallsDeps } from './calls.ts'
-import type { Processor } from './outcome.ts'
 
 /** The limits are those of calls: what only waits isn't bounded. */
 export type SchedulerDeps = Omit<CallsDeps, 'onEnd' | 'refused'> & {
@@ -39,13 +39,13 @@ export class Scheduler {
   /** Nothing more was due when the last step was over. */
   #caughtUp = false
   #endPause: () => void = () => {}
-  readonly #timeToTellRefused: () => boolean
+  readonly #shouldLogRefusal: () => boolean
   /** How far the wall clock was ahead of steady time when the loop last looked, in ms. */
   #wallAhead: number | undefined
 
   constructor(deps: SchedulerDeps) {
     this.#deps = deps
-    this.#timeToTellRefused = seldom(deps.clock, REFUSED_LOG_MS)
+    this.#shouldLogRefusal = throttle(deps.clock, REFUSED_LOG_MS)
     const onEnd = () => this.wake()
     this.#calls = new Calls({ ...deps, onEnd, refused: (error) => this.#refused(error) })
   }
@@ -72,9 +72,9 @@ export class Scheduler {
   }
 
   async #start(): Promise<void> {
-    const { jobs, commit, clock, triesMax, log, metrics } = this.#deps
+    const { jobs, commit, clock, maxAttempts, log, metrics } = this.#deps
     if (this.#stopped) return
-    const orphans = await commit(() => jobs.recover(clock.now(), triesMax))
+    const orphans = await commit(() => jobs.recover(clock.now(), maxAttempts))
     metrics.attempts('interrupted', orphans)
     if (orphans > 0) log.warn('attempts were cut off by the end of the last process', { orphans })
     // A stop can come during the commit.
@@ -160,7 +160,7 @@ export class Scheduler {
     if (error instanceof StorageUnavailable && error.reason === 'closed') return undefined
     if (error instanceof StorageUnavailable && error.reason !== 'failed') {
       // Every call under way may be refused every second: one entry in a while tells of all.
-      if (this.#timeToTellRefused())
+      if (this.#shouldLogRefusal())
         this.#deps.log.error('the storage takes no writes', { reason: error.reason })
       return REFUSED_WAIT_MS
     }

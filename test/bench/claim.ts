@@ -2,15 +2,15 @@
  * How long it takes to begin 100 due jobs, in ms, the median of many. Usage: claim.ts DATA_DIR
  */
 
-import { readBeginning } from '../../src/store/counts.ts'
-import { openDatabase } from '../../src/store/database.ts'
-import { createWaits } from '../../src/store/waits.ts'
+import { loadCounts } from '../../src/store/sqlite/counts.ts'
+import { openDatabase } from '../../src/store/sqlite/database/open-database.ts'
+import { createWaits } from '../../src/store/sqlite/waits.ts'
 
 const JOBS = 100
 const ROUNDS = 200
 
 const database = openDatabase(process.argv[2] ?? '')
-const waits = createWaits(database, readBeginning(database).counts)
+const waits = createWaits(database, loadCounts(database).counts)
 const now = Date.now() + 1_000
 const times: number[] = []
 for (let round = 0; round < ROUNDS; round++) {

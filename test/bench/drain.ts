@@ -4,11 +4,11 @@
  */
 
 import { systemClock } from '../../src/clock.ts'
-import { readConfig } from '../../src/config.ts'
+import { readConfig } from '../../src/config/read-config.ts'
 import { openService } from '../../src/service.ts'
-import { readBeginning } from '../../src/store/counts.ts'
-import { openDatabase } from '../../src/store/database.ts'
-import { createWaits } from '../../src/store/waits.ts'
+import { loadCounts } from '../../src/store/sqlite/counts.ts'
+import { openDatabase } from '../../src/store/sqlite/database/open-database.ts'
+import { createWaits } from '../../src/store/sqlite/waits.ts'
 
 const BATCH = 500
 const [mode, dataDir = ''] = process.argv.slice(2)
@@ -36,7 +36,7 @@ async function byScheduler(): Promise<number> {
 
 async function byBareLoop(): Promise<number> {
   const database = openDatabase(dataDir)
-  const { counts } = readBeginning(database)
+  const { counts } = loadCounts(database)
   const waits = createWaits(database, counts)
   const jobs = counts.PENDING
   const began = performance.now()

@@ -1,6 +1,6 @@
 /** Databases of a given size, made by SQL in bulk. */
 
-import { openDatabase } from '../../src/store/database.ts'
+import { openDatabase } from '../../src/store/sqlite/database/open-database.ts'
 
 export type Seed = {
   /** Transactions that are done with. */

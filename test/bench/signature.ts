@@ -1,5 +1,5 @@
 import { Webhook } from 'standardwebhooks'
-import { encodeSecret, parseSecret, signatureFault } from '../../src/signature.ts'
+import { encodeSecret, parseSecret, signatureFault } from '../../src/domain/standard-webhooks.ts'
 import { webhook } from './processes.ts'
 import { type Measurement, median, type Options } from './table.ts'
 

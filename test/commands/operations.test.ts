@@ -1,6 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { createServer } from 'node:net'
-import { ask, urlOf } from '../../src/commands/api.ts'
+import { ask, urlOf } from '../../src/commands/client.ts'
 import { type Ran, run } from '../support/command-line.ts'
 import { transactionPath } from '../support/contract-cases.ts'
 import { runToEnd, startTxhook, until } from '../support/executable.ts'

@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { CallProcessor } from '../../src/scheduler/outcome.ts'
+import type { CallProcessor } from '../../src/processors/processor.ts'
 import {
   type ShownTransaction,
   type TestService,

@@ -985,10 +985,10 @@ describe('with a target that answers anyhow', () => {
       WHERE (status IN ('PROCESSED', 'FAILED')) = (id IN (SELECT id FROM jobs))`
 
   test('no commit shows a state without the attempt that made it so', async () => {
-    const triesMax = 4
+    const maxAttempts = 4
     await using run = await targetRun({
       '--concurrency': '5',
-      '--max-attempts': String(triesMax),
+      '--max-attempts': String(maxAttempts),
     })
     const { service, target } = run
     /** By key, how each of its requests was answered. */
@@ -1030,7 +1030,7 @@ describe('with a target that answers anyhow', () => {
       // Each attempt was one request, and was recorded as what its answer was.
       const made = last === 'retry' ? [...answered.slice(0, -1), 'fail'] : answered
       expect([transaction_id, outcomes]).toEqual([transaction_id, made.join()])
-      if (last === 'retry') expect(answered).toHaveLength(triesMax)
+      if (last === 'retry') expect(answered).toHaveLength(maxAttempts)
     }
   })
 })

@@ -1,9 +1,9 @@
 import { describe, expect, spyOn, test } from 'bun:test'
-import type { Processor } from '../../src/scheduler/outcome.ts'
+import type { Processor } from '../../src/processors/processor.ts'
 import { Scheduler } from '../../src/scheduler/scheduler.ts'
-import { createInbox } from '../../src/store/inbox.ts'
-import { createJobs } from '../../src/store/jobs.ts'
-import { createWaits } from '../../src/store/waits.ts'
+import { createInbox } from '../../src/store/sqlite/accept.ts'
+import { createJobs } from '../../src/store/sqlite/jobs.ts'
+import { createWaits } from '../../src/store/sqlite/waits.ts'
 import { START } from '../support/clock.ts'
 import { type HangingCall, scriptedCalls, testScheduler } from '../support/scheduler.ts'
 import { recordingLog } from '../support/service.ts'
@@ -47,7 +47,7 @@ describe('a call', () => {
     const { queue, database, counts, dataDir, clock, metrics } = parts
     const processor = scriptedCalls()
     const scheduler = new Scheduler({
-      triesMax: 8,
+      maxAttempts: 8,
       concurrency: 64,
       jobs: createJobs(database, counts),
       waits: createWaits(database, counts),
@@ -142,7 +142,7 @@ describe('what is measured of calls', () => {
 
   test('is the last try of a transaction as what it became, not as what the call said', async () => {
     const processor = scriptedCalls()
-    await using run = testScheduler(processor, { triesMax: 1 })
+    await using run = testScheduler(processor, { maxAttempts: 1 })
     await run.accept('a', 'RETRY')
     await run.work()
     await run.recorded()
@@ -172,7 +172,7 @@ describe('what is measured of calls', () => {
     await take(1, 2)
     await first.store.close()
     const { dataDir } = first.store
-    await using second = testScheduler(scriptedCalls(), { dataDir, triesMax: 1 })
+    await using second = testScheduler(scriptedCalls(), { dataDir, maxAttempts: 1 })
     await second.scheduler.start()
     expect(second.metrics.ended).toEqual({ interrupted: 2 })
     expect(await second.state('txn_0')).toBe('FAILED 1')
@@ -276,7 +276,7 @@ describe('the calls under way', () => {
 
   test('that a process leaves behind are interrupted for the next, up to their last try', async () => {
     const first = scriptedCalls()
-    await using run = testScheduler(first, { triesMax: 2 })
+    await using run = testScheduler(first, { maxAttempts: 2 })
     await run.scheduler.start()
     await run.accept('a', 'HANG')
     const call = await first.hanging()
@@ -288,7 +288,7 @@ describe('the calls under way', () => {
 
     const second = scriptedCalls()
     const { dataDir } = run.store
-    await using next = testScheduler(second, { dataDir, triesMax: 2 })
+    await using next = testScheduler(second, { dataDir, maxAttempts: 2 })
     await next.scheduler.start()
     const again = await second.hanging()
     expect(again).toMatchObject({ attempt: 2, transaction: { attempts: 2, status: 'PROCESSING' } })
@@ -300,7 +300,7 @@ describe('the calls under way', () => {
     again.end()
     await nextStopped
 
-    await using last = testScheduler(scriptedCalls(), { dataDir, triesMax: 2 })
+    await using last = testScheduler(scriptedCalls(), { dataDir, maxAttempts: 2 })
     await last.scheduler.start()
     expect(await last.state('a')).toBe('FAILED 2')
     expect(last.store.rows('jobs')).toEqual([])

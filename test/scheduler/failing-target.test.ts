@@ -1,6 +1,6 @@
 import { describe, expect, spyOn, test } from 'bun:test'
-import type { CallProcessor, Outcome } from '../../src/scheduler/outcome.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { CallProcessor, Outcome } from '../../src/processors/processor.ts'
+import type { Store } from '../../src/store/sqlite/open-store.ts'
 import { START } from '../support/clock.ts'
 import { parseExposition, valuesOf } from '../support/metrics.ts'
 import {
@@ -241,7 +241,7 @@ describe('while the target fails', () => {
 
   test('none is out of attempts before what came later was tried', async () => {
     const calls = target({ down: true })
-    await using run = await failing(calls, 20, { triesMax: 3 })
+    await using run = await failing(calls, 20, { maxAttempts: 3 })
     const untried = new Set<string>()
     let seen = calls.works.length
     let arrived = 0

@@ -132,7 +132,7 @@ describe('a pause', () => {
   })
 
   test('is none while a step leaves something due', async () => {
-    await using run = testScheduler(simulatedProcessor(30_000), { backlogMax: 2000 })
+    await using run = testScheduler(simulatedProcessor(30_000), { maxBacklog: 2000 })
     await Promise.all(Array.from({ length: 1200 }, (_, i) => run.accept(`${i}`)))
     await run.scheduler.start()
     await run.recorded()

@@ -65,7 +65,7 @@ describe('a call', () => {
 
 describe('out of tries', () => {
   test('the transaction is FAILED with the last error, the waits doubling until then', async () => {
-    await using run = testScheduler(scriptedCalls(), { triesMax: 4, random: () => 0 })
+    await using run = testScheduler(scriptedCalls(), { maxAttempts: 4, random: () => 0 })
     await run.accept('a', 'RETRY', 'ERROR')
     const waits: number[] = []
     await workOff(run)

@@ -66,7 +66,7 @@ describe('a wait', () => {
 
 describe('one commit', () => {
   test('takes a bounded share of a large backlog, and the rest comes next', async () => {
-    await using run = testScheduler(simulatedProcessor(DELAY_MS), { backlogMax: 2000 })
+    await using run = testScheduler(simulatedProcessor(DELAY_MS), { maxBacklog: 2000 })
     await Promise.all(names(1200).map((name) => run.accept(name)))
     const begun = () => run.store.readings().transactions.PROCESSING
     const steps: [number | undefined, number][] = []

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'bun:test'
-import type { Job, Settlement } from '../../src/store/jobs.ts'
+import type { Job, Settlement } from '../../src/store/sqlite/jobs.ts'
 import { START } from '../support/clock.ts'
 import { type TestStore, testStore } from '../support/store.ts'
 
-const TRIES_MAX = 8
+const MAX_ATTEMPTS = 8
 
 function take(store: TestStore, claim = 1, limit = 100): Promise<Job[]> {
   return store.commit(() => store.jobs.take(store.clock.now(), limit, claim))
@@ -34,8 +34,8 @@ function settle(store: TestStore, job: Job, settlement: Settlement) {
   return store.commit(() => store.jobs.settle(job, settlement, store.clock.now()))
 }
 
-function recover(store: TestStore, triesMax = TRIES_MAX): Promise<number> {
-  return store.commit(() => store.jobs.recover(store.clock.now(), triesMax))
+function recover(store: TestStore, maxAttempts = MAX_ATTEMPTS): Promise<number> {
+  return store.commit(() => store.jobs.recover(store.clock.now(), maxAttempts))
 }
 
 const tables = (store: TestStore) =>
@@ -272,7 +272,7 @@ describe('the fence', () => {
   ]
 
   test.each(settlements)('under another claim nothing is changed: $kind', async (settlement) => {
-    await using store = testStore({ backlogMax: 1 })
+    await using store = testStore({ maxBacklog: 1 })
     await store.acceptAll('a')
     const job = await takeOne(store, 1)
     const before = tables(store)
@@ -338,7 +338,7 @@ describe('recovery', () => {
   })
 
   test('fails what was on its last try', async () => {
-    await using store = testStore({ backlogMax: 1 })
+    await using store = testStore({ maxBacklog: 1 })
     await store.acceptAll('a')
     for (const attempt of [1, 2, 3]) {
       expect(await takeOne(store, attempt)).toMatchObject({ attempt, tries: attempt })

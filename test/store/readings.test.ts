@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Counts } from '../../src/store/counts.ts'
-import type { Settlement } from '../../src/store/jobs.ts'
+import type { Counts } from '../../src/store/sqlite/counts.ts'
+import type { Settlement } from '../../src/store/sqlite/jobs.ts'
 import { START } from '../support/clock.ts'
 import { noCounts, rowsOf, sentTransaction, type TestStore, testStore } from '../support/store.ts'
 
@@ -64,7 +64,7 @@ describe('the transactions by state', () => {
   })
 
   test('don’t count what changes nothing: replays, conflicts, and outcomes that come late', async () => {
-    await using store = testStore({ backlogMax: 1 })
+    await using store = testStore({ maxBacklog: 1 })
     await store.acceptAll('a')
     const again = sentTransaction({ transactionId: 'a' })
     await store.accept(again)

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import type { WaitStep } from '../../src/store/waits.ts'
+import type { WaitStep } from '../../src/store/sqlite/waits.ts'
 import { START } from '../support/clock.ts'
 import { type TestStore, testStore } from '../support/store.ts'
 
@@ -168,7 +168,7 @@ describe('a step', () => {
   })
 
   test('is no different for ten thousand, and for none of them does it forget a row', async () => {
-    await using store = testStore({ backlogMax: 10_000 })
+    await using store = testStore({ maxBacklog: 10_000 })
     await store.acceptAll(...Array.from({ length: 10_000 }, (_, i) => `txn_${i}`))
     expect((await step(store, WAIT_MS, 10_000)).latenessMs).toHaveLength(10_000)
     expect(store.rows('attempts')).toHaveLength(10_000)

@@ -1,5 +1,5 @@
 import { runCommandLine } from '../../src/commands/command-line.ts'
-import type { Environment } from '../../src/config.ts'
+import type { Environment } from '../../src/config/read-config.ts'
 
 /** How a command line ended, and what it printed by then: entry by entry, and all complaints. */
 export type Ran = { exitCode: number; printed: string[]; complained: string }
@@ -12,7 +12,7 @@ export async function run(words: readonly string[], environment: Environment = {
     environment,
     terminal: false,
     print: (text) => void printed.push(text),
-    complain: (text) => void complained.push(text),
+    printError: (text) => void complained.push(text),
     stopSignal: () => new Promise(() => {}),
     exit(code) {
       throw new Error(`It ended on the spot, with ${code}.`)

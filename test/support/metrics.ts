@@ -1,5 +1,5 @@
-import type { Metrics } from '../../src/metrics.ts'
-import type { AttemptOutcome } from '../../src/transaction.ts'
+import type { AttemptOutcome } from '../../src/domain/transaction.ts'
+import type { Metrics } from '../../src/telemetry/metrics.ts'
 
 /** Metrics that remember what was measured. */
 export type RecordingMetrics = Metrics & {

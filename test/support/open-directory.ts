@@ -1,5 +1,5 @@
 import { StartError } from '../../src/exit.ts'
-import { openDatabase } from '../../src/store/database.ts'
+import { openDatabase } from '../../src/store/sqlite/database/open-database.ts'
 
 try {
   const database = openDatabase(process.argv[2] as string)

@@ -1,4 +1,4 @@
-import type { Outcome, Processor, Work } from '../../src/scheduler/outcome.ts'
+import type { Outcome, Processor, Work } from '../../src/processors/processor.ts'
 import { Scheduler, type SchedulerDeps } from '../../src/scheduler/scheduler.ts'
 import type { ManualClock } from './clock.ts'
 import type { RecordingMetrics } from './metrics.ts'
@@ -123,18 +123,18 @@ export type TestScheduler = {
 }
 
 export type TestSchedulerOptions = TestStoreOptions &
-  Partial<Pick<SchedulerDeps, 'random' | 'triesMax' | 'concurrency'>>
+  Partial<Pick<SchedulerDeps, 'random' | 'maxAttempts' | 'concurrency'>>
 
 /** The real scheduler on a real store, with a clock that the test moves. */
 export function testScheduler(
   processor: Processor & { abandon?(): void },
   options: TestSchedulerOptions = {},
 ): TestScheduler {
-  const { random = () => 0.5, triesMax = 8, concurrency = 64, ...storeOptions } = options
+  const { random = () => 0.5, maxAttempts = 8, concurrency = 64, ...storeOptions } = options
   const store = testStore(storeOptions)
   const { clock, metrics } = store
   const log = recordingLog()
-  const limits = { random, triesMax, concurrency }
+  const limits = { random, maxAttempts, concurrency }
   const scheduler = new Scheduler({ ...store, processor, log, ...limits })
   async function recorded(): Promise<void> {
     await store.probe()

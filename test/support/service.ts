@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Config, readConfig } from '../../src/config.ts'
-import type { Log, LogLevel } from '../../src/log.ts'
+import { type Config, readConfig } from '../../src/config/read-config.ts'
 import { openService, type Service, type ServiceDeps } from '../../src/service.ts'
+import type { Log, LogLevel } from '../../src/telemetry/log.ts'
 import { type ManualClock, manualClock } from './clock.ts'
 
 export type LogEntry = { level: LogLevel; message: string; fields: Record<string, unknown> }

@@ -1,10 +1,14 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
-import { type CommitDeps, CommitQueue, StorageUnavailable } from '../../src/store/commits.ts'
-import type { Counts } from '../../src/store/counts.ts'
-import { type OpenDatabase, openDatabase } from '../../src/store/database.ts'
-import { openStore, type Store } from '../../src/store/store.ts'
-import type { Transaction } from '../../src/transaction.ts'
+import type { Transaction } from '../../src/domain/transaction.ts'
+import type { Counts } from '../../src/store/sqlite/counts.ts'
+import {
+  type CommitDeps,
+  CommitQueue,
+  StorageUnavailable,
+} from '../../src/store/sqlite/database/commit-queue.ts'
+import { type OpenDatabase, openDatabase } from '../../src/store/sqlite/database/open-database.ts'
+import { openStore, type Store } from '../../src/store/sqlite/open-store.ts'
 import { type ManualClock, manualClock } from './clock.ts'
 import { type RecordingMetrics, recordingMetrics } from './metrics.ts'
 import { temporaryDirectory } from './service.ts'
@@ -24,17 +28,17 @@ export type TestStore = Store & {
   [Symbol.asyncDispose](): Promise<void>
 }
 
-export type TestStoreOptions = { clock?: ManualClock; dataDir?: string; backlogMax?: number }
+export type TestStoreOptions = { clock?: ManualClock; dataDir?: string; maxBacklog?: number }
 
 /** The real store on a database of its own, with a clock that the test moves. */
 export function testStore(options: TestStoreOptions = {}): TestStore {
-  const { clock = manualClock(), backlogMax = 1000 } = options
+  const { clock = manualClock(), maxBacklog = 1000 } = options
   const directory = options.dataDir === undefined ? temporaryDirectory() : undefined
   const dataDir = options.dataDir ?? (directory as { path: string }).path
   const fatal: unknown[] = []
   const onFatal = (error: unknown) => void fatal.push(error)
   const metrics = recordingMetrics()
-  const store = openStore({ dataDir, clock, backlogMax, metrics, onFatal })
+  const store = openStore({ dataDir, clock, maxBacklog, metrics, onFatal })
   let closed: Promise<void> | undefined
   const close = () => {
     closed ??= store.close()

@@ -1,0 +1,27 @@
+import { Elysia } from 'elysia'
+import type { Store } from '../../store/sqlite/open-store.ts'
+import type { Exposition } from '../../telemetry/metrics.ts'
+import { authenticatedErrors } from '../openapi/responses.ts'
+
+export type MetricsDeps = { store: Pick<Store, 'readings'>; exposition: Exposition }
+
+/** What Prometheus scrapes. */
+export function metrics({ store, exposition }: MetricsDeps) {
+  return new Elysia({ name: 'metrics' }).get(
+    '/metrics',
+    async () => {
+      const headers = { 'content-type': exposition.contentType, 'cache-control': 'no-store' }
+      return new Response(await exposition.text(store.readings()), { headers })
+    },
+    {
+      detail: {
+        summary: 'Metrics for Prometheus',
+        tags: ['Health'],
+        responses: {
+          200: { description: 'The metrics in the text format of Prometheus' },
+          ...authenticatedErrors(),
+        },
+      },
+    },
+  )
+}

@@ -1,0 +1,145 @@
+import { Elysia } from 'elysia'
+import type { Clock } from '../../clock.ts'
+import type { Config } from '../../config/read-config.ts'
+import { signatureFault } from '../../domain/standard-webhooks.ts'
+import { parseStrictJson } from '../../domain/strict-json.ts'
+import { parseTransaction, type Transaction } from '../../domain/transaction.ts'
+import type { Acceptance } from '../../store/sqlite/accept.ts'
+import type { Store } from '../../store/sqlite/open-store.ts'
+import type { Metrics, WebhookResult } from '../../telemetry/metrics.ts'
+import { readBody, requireJson } from '../body.ts'
+import { OPEN, problemResponses, TRANSACTION, WEBHOOK } from '../openapi/responses.ts'
+import { PROBLEMS, Problem, RETRY_AFTER } from '../problem.ts'
+import { transactionResponse } from '../response.ts'
+
+export type WebhooksDeps = {
+  store: Pick<Store, 'accept'>
+  clock: Clock
+  config: Pick<Config, 'maxBodyBytes' | 'webhookSecrets'>
+  metrics: Pick<Metrics, 'webhook'>
+  /** Called when there are new jobs. */
+  onJobs(): void
+}
+
+/** Where senders post their transactions. */
+export function webhooks(deps: WebhooksDeps) {
+  const detail = {
+    summary: 'Take a transaction',
+    tags: ['Webhooks'],
+    ...OPEN,
+    requestBody: { required: true, content: WEBHOOK },
+    responses: {
+      202: {
+        description:
+          'The transaction is on disk and will be processed. One that was posted before is answered ' +
+          'as it now is, with `Idempotent-Replayed: true`.',
+        content: TRANSACTION,
+      },
+      ...problemResponses(
+        'invalid_json',
+        'invalid_signature',
+        'cross_site',
+        'transaction_conflict',
+        'body_too_large',
+        'unsupported_media_type',
+        'invalid_transaction',
+        'backlog_full',
+        'overloaded',
+        'storage_full',
+        'storage_unavailable',
+        'shutting_down',
+      ),
+    },
+  }
+  // `parse: 'none'` leaves the body to us, as bytes; Elysia would parse it first.
+  const hook = { parse: 'none', detail } as const
+  return new Elysia({ name: 'webhooks' })
+    .post('/v1/webhooks/transactions', ({ request }) => take(request, deps), hook)
+    .post('/webhook', ({ request }) => take(request, deps), hook)
+}
+
+async function take(request: Request, deps: WebhooksDeps): Promise<Response> {
+  const { store, clock, metrics, onJobs } = deps
+  const beganAt = clock.monotonic()
+  let result: WebhookResult = 'unavailable'
+  try {
+    const received = await readTransaction(request, deps)
+    const acceptance = await store.accept(received)
+    if (acceptance.kind === 'accepted') onJobs()
+    const response = answer(acceptance, received)
+    result = acceptance.kind === 'replayed' ? 'replayed' : 'accepted'
+    return response
+  } catch (error) {
+    if (error instanceof Problem) result = resultOf(error)
+    throw error
+  } finally {
+    metrics.webhook(result, clock.monotonic() - beganAt)
+  }
+}
+
+function resultOf({ code }: Problem): WebhookResult {
+  switch (PROBLEMS[code].status) {
+    case 400:
+    case 415:
+    case 422:
+      return 'invalid'
+    case 401:
+      return 'unauthorized'
+    case 409:
+      return 'conflict'
+    case 413:
+      return 'too_large'
+    default:
+      return 'unavailable'
+  }
+}
+
+/** The checks, in the order of the contract: type, size, signature, JSON, fields. */
+async function readTransaction(
+  request: Request,
+  { config, clock }: WebhooksDeps,
+): Promise<Transaction> {
+  requireJson(request.headers)
+  const body = await readBody(request, config.maxBodyBytes)
+  if (config.webhookSecrets.length > 0) {
+    const now = clock.now().wall
+    const fault = signatureFault(request.headers, body, config.webhookSecrets, now)
+    if (fault !== undefined) {
+      const headers = { 'www-authenticate': 'Webhook-Signature' }
+      throw new Problem('invalid_signature', fault, { headers })
+    }
+  }
+  const parsed = parseStrictJson(body, 'amount')
+  if (!parsed.ok) throw new Problem('invalid_json', parsed.message)
+  const transaction = parseTransaction(parsed.value, parsed.literal)
+  if (!Array.isArray(transaction)) return transaction
+  const detail = 'The body is not a transaction: `errors` names every fault.'
+  throw new Problem('invalid_transaction', detail, { errors: transaction })
+}
+
+function answer(acceptance: Acceptance, received: Transaction): Response {
+  const location = `/v1/transactions/${encodeURIComponent(received.transactionId)}`
+  switch (acceptance.kind) {
+    case 'accepted':
+      return transactionResponse(202, acceptance.stored, { location })
+    case 'replayed': {
+      const headers = { location, 'idempotent-replayed': 'true' }
+      return transactionResponse(202, acceptance.stored, headers)
+    }
+    case 'conflict': {
+      const detail = 'A transaction of this transaction_id is stored with other content.'
+      const errors = acceptance.differences.map(({ field }) => ({
+        path: field,
+        code: 'differs',
+        message: 'differs from the stored transaction',
+      }))
+      throw new Problem('transaction_conflict', detail, { errors, headers: { location } })
+    }
+    case 'backlog_full': {
+      const detail = 'There are too many unfinished transactions to take another one now.'
+      throw new Problem('backlog_full', detail, { headers: RETRY_AFTER })
+    }
+    default:
+      return acceptance satisfies never
+  }
+}
