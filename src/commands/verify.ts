@@ -54,8 +54,7 @@ function hints(
   if (tooLate) found.push('Nor does the signature match.')
   const text = Buffer.from(body).toString('latin1')
   const cut = Buffer.from(text.replace(/\r?\n$/, ''), 'latin1')
-  if (passes(cut, keys))
-    found.push('It matches without the line end at the end of the body file.')
+  if (passes(cut, keys)) found.push('It matches without the line end at the end of the body file.')
   const asText = keys.flatMap((key) => {
     const secret = encodeSecret(key)
     return [Buffer.from(secret), Buffer.from(secret.slice('whsec_'.length))]
