@@ -66,8 +66,12 @@ export type Work = {
    * once by the next, or by FAILED where it was the last of `maxAttempts`.
    */
   start(maxAttempts: number): Promise<{ interrupted: number }>
-  /** In how many ms the next job is due, 0 or less where one is; undefined: there is none. */
-  tick(): Promise<{ dueInMs: number | undefined }>
+  /**
+   * When there is work: in how many ms the next job is due, 0 or less where one is, undefined where
+   * there is none. Where several processes share the data, it also ends the attempts of one that is
+   * gone, as `start` does. It writes nothing where this is the only process.
+   */
+  tick(maxAttempts: number): Promise<{ interrupted: number; dueInMs: number | undefined }>
   /**
    * For attempts that only wait: begins those that are due and ends those that have lasted
    * `waitMs`, up to `limit` of both. `more`: others may be due as well.
