@@ -1,13 +1,13 @@
-import { type Clock, isoTime } from './clock.ts'
+import type { Clock } from './clock.ts'
 import type { Config } from './config/read-config.ts'
 import { EXIT, StartError } from './exit.ts'
 import { type App, createApp } from './http/app.ts'
-import type { Health } from './http/routes/health.ts'
-import { configuredProcessor } from './processors/create-processor.ts'
+import { createProcessor } from './processors/create-processor.ts'
 import type { Processor } from './processors/processor.ts'
 import { Scheduler } from './scheduler/scheduler.ts'
-import { openStore, type Store } from './store/sqlite/open-store.ts'
+import { openStore, type SqliteStore } from './store/sqlite/open-store.ts'
 import { watchEventLoopLag } from './telemetry/event-loop-lag.ts'
+import { createHealthCheck } from './telemetry/health.ts'
 import type { Log } from './telemetry/log.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 import { VERSION } from './version.ts'
@@ -19,7 +19,7 @@ export type ServiceDeps = {
   random(): number
   /** Called once when the disk failed: the process must end. */
   onFatal(error: unknown): void
-  /** What does the slow part; by default the one that the configuration asks for. */
+  /** By default the one of the configuration. */
   processor?: Processor
 }
 
@@ -27,31 +27,28 @@ export type ServiceDeps = {
 export type Service = {
   /** Answers requests, listening or not. */
   app: App
-  store: Store
+  store: SqliteStore
   scheduler: Scheduler
   /** Begins to process. */
   start(): Promise<void>
   /**
    * Begins to listen, and returns the URL.
    *
-   * @throws StartError where the port or the host can't be had
+   * @throws StartError where the port or the host can't be used
    */
   listen(): string
-  /** Ends it all in order; safe at any time, and more than once. */
+  /** Ends everything in order; may be called at any time, and more than once. */
   stop(): Promise<void>
 }
 
-/** How long requests under way may take to end when the service stops. */
+/** How long requests under way may take to end at a stop. */
 const DRAIN_MS = 5_000
 
-/** How long the answer to a write that only probes holds. */
-const PROBE_MS = 1_000
-
-/** A request may take this long to come in, head and body: slow senders are cut. */
+/** How long a request may take to come in, head and body. */
 const REQUEST_S_MAX = 10
 
-/** The longest that Bun waits: for an answer that takes many commits, as a retry of millions. */
-const REQUEST_S_LONGEST = 255
+/** The longest that Bun waits for an answer: a retry of millions takes many commits. */
+const ANSWER_S_MAX = 255
 
 /**
  * Opens the store and wires everything; nothing runs yet.
@@ -60,27 +57,26 @@ const REQUEST_S_LONGEST = 255
  */
 export function openService(config: Config, deps: ServiceDeps): Service {
   const { clock, log, random, onFatal } = deps
-  const { dataDir, maxBacklog } = config
+  const { dataDir, maxBacklog, concurrency, maxAttempts } = config
   const measured = createMetrics(VERSION)
-  const busy = watchEventLoopLag(clock, measured.stall)
+  const noteWork = watchEventLoopLag(clock, measured.eventLoopLag)
   const metrics = {
     ...measured,
-    commit(works: number, durationMs: number) {
-      measured.commit(works, durationMs)
-      busy()
+    commit(batchSize: number, durationMs: number) {
+      measured.commit(batchSize, durationMs)
+      noteWork()
     },
   }
-  const processor = deps.processor ?? configuredProcessor(config, clock)
-  const calls = processor.kind === 'call'
-  const store = openStore({ dataDir, clock, maxBacklog, calls, metrics, onFatal })
-  if (store.migrated.length > 0) log.info('migrated the database', { migrations: store.migrated })
-  if (store.clockBehindMs > 0) {
-    const behind_ms = store.clockBehindMs
-    log.warn('the wall clock is behind the newest time in the database', { behind_ms })
-  }
-  const { concurrency, maxAttempts } = config
-  const limits = { concurrency, maxAttempts }
-  const scheduler = new Scheduler({ ...store, processor, clock, log, random, metrics, ...limits })
+  const processor = deps.processor ?? createProcessor(config, clock)
+  const hasTarget = processor.kind === 'call'
+  const processing = hasTarget ? 'calls' : 'waits'
+  const store = openStore({ dataDir, clock, log, maxBacklog, processing, metrics, onFatal })
+  const { work } = store
+  const common = { clock, log, random, metrics }
+  const scheduler = new Scheduler({ ...common, work, processor, concurrency, maxAttempts })
+  let server: Bun.Server<undefined> | undefined
+  let stopped: Promise<void> | undefined
+  const stopping = () => stopped !== undefined
   const app = createApp({
     store,
     clock,
@@ -89,46 +85,12 @@ export function openService(config: Config, deps: ServiceDeps): Service {
     metrics,
     exposition: metrics,
     version: VERSION,
-    health,
+    health: createHealthCheck({ clock, store, scheduler, hasTarget, stopping }),
     alive: () => !scheduler.broken,
     onJobs: () => scheduler.wake(),
   })
-  let server: Bun.Server<undefined> | undefined
-  let stopped: Promise<void> | undefined
 
-  let probe: { storage: Promise<string>; at: number } | undefined
-
-  /** Asked ever so often, the storage takes one write in a while. */
-  function probeStorage(): Promise<string> {
-    const at = clock.monotonic()
-    if (probe && at - probe.at < PROBE_MS) return probe.storage
-    const storage = store.probe().then(
-      () => 'ok',
-      () => 'takes no writes',
-    )
-    probe = { storage, at }
-    return storage
-  }
-
-  async function health(): Promise<Health> {
-    const storage = await probeStorage()
-    const checks = {
-      storage,
-      scheduler: scheduler.alive ? 'ok' : 'not running',
-      shutdown: stopped ? 'under way' : 'ok',
-    }
-    const ok = Object.values(checks).every((state) => state === 'ok')
-    return processor.kind === 'call' ? { ok, checks, target: targetState() } : { ok, checks }
-  }
-
-  /** Transactions are taken all the same while it is failing. */
-  function targetState(): string {
-    const { targetFailingSince: since } = scheduler
-    const { wall, steady } = clock.now()
-    return since === undefined ? 'ok' : `failing since ${isoTime(wall - (steady - since))}`
-  }
-
-  /** Takes no new connections, and cuts those that won't end. */
+  /** Accepts no new connections, and cuts those that don't end. */
   async function drain(server: Bun.Server<undefined>): Promise<void> {
     const cancel = clock.after(DRAIN_MS, () => void server.stop(true))
     await server.stop()
@@ -161,9 +123,8 @@ function listen({ host: hostname, port }: Config, app: App): Bun.Server<undefine
     return Bun.serve({
       hostname,
       port,
-      fetch: (request, server) =>
-        app.fetch(request, () => server.timeout(request, REQUEST_S_LONGEST)),
-      // The app refuses bodies that are too long itself, with a problem that says so.
+      fetch: (request, server) => app.fetch(request, () => server.timeout(request, ANSWER_S_MAX)),
+      // The app refuses bodies that are too long, with a problem that says so.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       idleTimeout: REQUEST_S_MAX,
       development: false,

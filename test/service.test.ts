@@ -49,8 +49,8 @@ test('started, the service processes by itself and waits on one timer', async ()
   /** Lets so much time pass at once, and the loop do what it then has to do. */
   async function pass(ms: number): Promise<void> {
     clock.pass(ms)
-    await store.probe()
-    await store.probe()
+    await store.health()
+    await store.health()
   }
   /** Lets the watch over the event loop end, which goes on for a second after the last commit. */
   function calmDown(): void {

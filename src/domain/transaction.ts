@@ -44,8 +44,6 @@ export type Transaction = {
 
 /** A transaction as it is stored, with its state. Times are wall time in ms since the epoch. */
 export type StoredTransaction = Transaction & {
-  /** The row's key, which nobody outside sees. */
-  id: number
   status: Status
   /** Attempts begun. */
   attempts: number

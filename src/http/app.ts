@@ -1,6 +1,6 @@
 import { Elysia } from 'elysia'
 import type { Config } from '../config/read-config.ts'
-import { StorageUnavailable } from '../store/sqlite/database/commit-queue.ts'
+import { StorageUnavailable } from '../store/store.ts'
 import type { Log } from '../telemetry/log.ts'
 import { throttle } from '../telemetry/throttle.ts'
 import { createKeyCheck, isOpen } from './access.ts'

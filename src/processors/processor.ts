@@ -1,15 +1,15 @@
 import type { StoredTransaction } from '../domain/transaction.ts'
 
 /**
- * What a processor says of the attempt that it was given.
+ * How an attempt went, as its processor says.
  *
  * `done`: the transaction is PROCESSED. `snooze`: the same attempt goes on at `until` (steady time
- * in ms); nothing has failed and nothing new begins. `retry`: this attempt failed and another one
+ * in ms); nothing has failed and no new attempt begins. `retry`: the attempt failed and another one
  * may succeed, after the backoff or after `retryAfterMs` where that is known. `fail`: no attempt
  * can succeed; the transaction is FAILED.
  *
  * `httpStatus` is the status of the answer, where there was one. `detail` says in a few words what
- * went wrong; it is shown to whoever asks for the transaction.
+ * went wrong; it is shown with the transaction.
  */
 export type Outcome =
   | { kind: 'done'; httpStatus?: number | undefined }
@@ -23,7 +23,7 @@ export type Outcome =
   | { kind: 'fail'; detail: string; httpStatus?: number | undefined }
 
 /** What a processor is given. */
-export type Work = {
+export type Attempt = {
   transaction: StoredTransaction
   /** The number of the attempt, from 1. */
   attempt: number
@@ -31,19 +31,54 @@ export type Work = {
   startedAt: number
   /** Steady time in ms. */
   now: number
-  /** Aborted when txhook can wait no longer for its end: the attempt then counts as interrupted. */
+  /** Aborted at a stop, when txhook waits no longer: the attempt then counts as interrupted. */
   signal: AbortSignal
 }
 
-/** What processes by a call. */
-export type CallProcessor = { kind: 'call'; process(work: Work): Promise<Outcome> }
+/** A processor that makes calls. */
+export type CallProcessor = { kind: 'call'; process(attempt: Attempt): Promise<Outcome> }
 
 /**
  * Does the slow part of a transaction.
  *
- * A `call` reaches out of the process: it is made only when its attempt is on the disk, and no more
- * at once than the scheduler allows. What it throws is a `retry` with the error's message.
+ * A `call` reaches out of the process. It is made only when its attempt is on the disk, and the
+ * scheduler bounds how many are under way. What it throws is a `retry` with the error's message.
  *
- * A `wait` calls nothing: each attempt takes so many milliseconds and succeeds.
+ * A `wait` calls nothing: each attempt lasts `waitMs` and succeeds.
  */
 export type Processor = CallProcessor | { kind: 'wait'; waitMs: number }
+
+/**
+ * Checks what a processor returned: one of your own may be wrong where no compiler checks it.
+ *
+ * @throws TypeError
+ */
+export function checkedOutcome(outcome: Outcome | undefined): Outcome {
+  switch (outcome?.kind) {
+    case 'done':
+      if (isStatus(outcome.httpStatus)) return outcome
+      break
+    case 'snooze':
+      if (Number.isFinite(outcome.until)) return outcome
+      break
+    case 'retry':
+      if (isText(outcome.detail) && isStatus(outcome.httpStatus) && isWait(outcome.retryAfterMs))
+        return outcome
+      break
+    case 'fail':
+      if (isText(outcome.detail) && isStatus(outcome.httpStatus)) return outcome
+  }
+  throw new TypeError('The processor returned no outcome.')
+}
+
+function isText(detail: unknown): boolean {
+  return typeof detail === 'string'
+}
+
+function isStatus(status: unknown): boolean {
+  return status === undefined || Number.isSafeInteger(status)
+}
+
+function isWait(ms: unknown): boolean {
+  return ms === undefined || (typeof ms === 'number' && !Number.isNaN(ms))
+}

@@ -1,4 +1,4 @@
-/** The three formats of a date in HTTP; the last one names no zone, and means GMT like the others. */
+/** The three date formats of HTTP (RFC 9110, 5.6.7); the last one has no zone and means GMT. */
 const DATES = [
   /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$/,
   /^(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, \d\d-[A-Z][a-z]{2}-\d\d \d\d:\d\d:\d\d GMT$/,
@@ -9,7 +9,7 @@ const DATES = [
  * How long a `Retry-After` header asks to wait: seconds, or a date (RFC 9110, 10.2.3 and 5.6.7).
  *
  * @param now wall time in ms
- * @returns milliseconds, 0 for a time that has passed; undefined where it says neither
+ * @returns milliseconds, 0 for a time in the past; undefined where it is neither
  */
 export function retryAfterMs(header: string | null, now: number): number | undefined {
   if (header === null) return undefined

@@ -1,8 +1,8 @@
 import type { Processor } from './processor.ts'
 
 /**
- * The default processor: an external call that takes `delayMs` and succeeds. The wait is the time
- * of its job and nothing else, so a million of them cost no timer and survive any restart.
+ * The default processor: a simulated call that lasts `delayMs` and succeeds. The wait is the `run_at`
+ * of its job, so a million of them need no timer, and none begins anew at a restart.
  */
 export function simulatedProcessor(delayMs: number): Processor {
   return { kind: 'wait', waitMs: delayMs }

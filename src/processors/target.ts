@@ -3,7 +3,7 @@ import { signedHeaders } from '../domain/standard-webhooks.ts'
 import type { StoredTransaction } from '../domain/transaction.ts'
 import { targetJson } from '../domain/transaction-json.ts'
 import { VERSION } from '../version.ts'
-import type { CallProcessor, Outcome, Work } from './processor.ts'
+import type { Attempt, CallProcessor, Outcome } from './processor.ts'
 import { retryAfterMs } from './retry-after.ts'
 
 export type TargetOptions = {
@@ -16,55 +16,55 @@ export type TargetOptions = {
   clock: Clock
 }
 
-/** What is read of an answer; the status line has already judged it. */
+/** Read of an answer's body; the outcome follows from the status line alone. */
 const ANSWER_BYTES_MAX = 64 * 1024
 
-/** How long the rest of an answer may take to come in: its place is wanted by other calls. */
+/** How long the body of an answer may take: other calls wait for this place. */
 const REST_MS = 1_000
 
-/** As much of an answer as a person needs who wants to know why it was refused. In characters. */
+/** Enough of an answer to see why the target refused a transaction. In UTF-16 code units. */
 const EXCERPT_LENGTH_MAX = 200
 
-/** Statuses besides 5xx that another attempt may change. */
-const PASSING = [408, 425, 429]
+/** Statuses besides 5xx after which another attempt may succeed. */
+const TRANSIENT = [408, 425, 429]
 
-/** What would break a line, or let it read as another. */
+/** Characters that would break a line, or change how it reads. */
 const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}\s]+/gu
 
 /**
- * Posts each transaction to a URL: the external call, for real. The key is the same on each attempt
- * and so is the body, so that the target can tell a repetition from a new transaction.
+ * Posts each transaction to a URL. Key and body are the same on each attempt, so that the target can
+ * distinguish a repetition from a new transaction.
  */
 export function targetProcessor(options: TargetOptions): CallProcessor {
-  return { kind: 'call', process: (work) => post(work, options) }
+  return { kind: 'call', process: (attempt) => post(attempt, options) }
 }
 
 async function post(
-  work: Work,
+  { transaction, signal }: Attempt,
   { url, secret, timeoutMs, clock }: TargetOptions,
 ): Promise<Outcome> {
-  const body = JSON.stringify(targetJson(work.transaction))
+  const body = JSON.stringify(targetJson(transaction))
   const deadline = new AbortController()
   const cancel = clock.after(timeoutMs, () => deadline.abort())
   try {
     const response = await fetch(url, {
       method: 'POST',
-      headers: headersOf(work.transaction, body, secret, clock.now().wall),
+      headers: headersOf(transaction, body, secret, clock.now().wall),
       body,
       redirect: 'manual',
       // Compressed, 64 KiB could be any number of bytes.
       decompress: false,
-      // Bun's own limit of five minutes; the deadline is ours.
+      // Bun's own timeout of five minutes; the deadline is ours.
       timeout: false,
-      signal: AbortSignal.any([deadline.signal, work.signal]),
+      signal: AbortSignal.any([deadline.signal, signal]),
     })
     const cancelRest = clock.after(REST_MS, () => deadline.abort())
     const excerpt = await excerptOf(response).finally(cancelRest)
     return outcomeOf(response, excerpt, clock.now().wall)
   } catch (error) {
-    if (work.signal.aborted) throw error
+    if (signal.aborted) throw error
     const { code } = error as { code?: string }
-    if (code === 'UnrequestedUpgrade') return refused(101, '')
+    if (code === 'UnrequestedUpgrade') return refusal(101, '')
     const detail = deadline.signal.aborted
       ? `The target did not answer within ${timeoutMs} ms.`
       : `There was no answer from the target: ${code ?? 'the connection failed'}.`
@@ -93,8 +93,8 @@ function headersOf(
 }
 
 /**
- * An id as a header can carry it: each byte of its UTF-8 but `A-Z a-z 0-9 _ - ~` percent-encoded. A
- * dot too, which in what is signed ends the id.
+ * An id as a header value: each byte of its UTF-8 outside `A-Z a-z 0-9 _ - ~` percent-encoded. The
+ * dot too, since it ends the id in what Standard Webhooks signs.
  */
 export function headerKey(transactionId: string): string {
   return encodeURIComponent(transactionId).replace(
@@ -103,10 +103,10 @@ export function headerKey(transactionId: string): string {
   )
 }
 
-/** What the status line says: see the contract's table. */
+/** The outcome by the status line: 2xx, those that are tried again, all others. */
 function outcomeOf({ status, headers }: Response, excerpt: string, now: number): Outcome {
   if (status >= 200 && status <= 299) return { kind: 'done', httpStatus: status }
-  if (!PASSING.includes(status) && (status < 500 || status > 599)) return refused(status, excerpt)
+  if (!TRANSIENT.includes(status) && (status < 500 || status > 599)) return refusal(status, excerpt)
   return {
     kind: 'retry',
     httpStatus: status,
@@ -115,7 +115,7 @@ function outcomeOf({ status, headers }: Response, excerpt: string, now: number):
   }
 }
 
-function refused(status: number, excerpt: string): Outcome {
+function refusal(status: number, excerpt: string): Outcome {
   return { kind: 'fail', httpStatus: status, detail: answered(status, excerpt) }
 }
 
@@ -124,8 +124,8 @@ function answered(status: number, excerpt: string): string {
 }
 
 /**
- * Reads an answer to its end, so that its connection can serve again; one that is too long, breaks
- * off or doesn't end in time is closed. Returns its beginning in one line.
+ * Reads an answer to its end, so that its connection can be used again; that of one which is too
+ * long, breaks off or doesn't end in time is closed. Returns its beginning in one line.
  */
 async function excerptOf({ body }: Response): Promise<string> {
   const chunks: Uint8Array[] = []
@@ -140,7 +140,7 @@ async function excerptOf({ body }: Response): Promise<string> {
     }
     if (bytes > ANSWER_BYTES_MAX) await reader?.cancel()
   } catch {
-    // The status line has said what counts.
+    // The outcome follows from the status line.
   }
   const start = Buffer.concat(chunks)
     .subarray(0, EXCERPT_LENGTH_MAX * 4)

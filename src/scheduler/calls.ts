@@ -1,16 +1,14 @@
 import type { Clock } from '../clock.ts'
-import type { CallProcessor, Outcome } from '../processors/processor.ts'
-import type { Job, Jobs } from '../store/sqlite/jobs.ts'
+import { type CallProcessor, checkedOutcome, type Outcome } from '../processors/processor.ts'
+import type { Claimed, Work } from '../store/store.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { throttle } from '../telemetry/throttle.ts'
-import { CircuitBreaker, type CircuitChange, type Pass } from './circuit-breaker.ts'
-import { checkedOutcome, decideSettlement } from './retry-policy.ts'
+import { type BreakerChange, CircuitBreaker, type Epoch } from './circuit-breaker.ts'
+import { decideSettlement } from './retry-policy.ts'
 
 export type CallsDeps = {
-  jobs: Jobs
-  /** Runs a work in the next transaction; resolves when that is on the disk. */
-  commit<T>(work: () => T): Promise<T>
+  work: Pick<Work, 'claim' | 'settle'>
   clock: Clock
   log: Log
   metrics: Pick<Metrics, 'attempts' | 'late' | 'targetFailing'>
@@ -22,66 +20,61 @@ export type CallsDeps = {
   concurrency: number
   /** Called when a call has ended: there is room for another one. */
   onEnd(): void
-  /** Judges why the storage refused; returns in how many ms to try again, undefined: never. */
-  refused(error: unknown): number | undefined
+  /** After an error of the storage: in how many ms to try again; undefined: never. */
+  retryStorageInMs(error: unknown): number | undefined
 }
 
-/** Jobs that one commit takes: the share of the event loop that webhooks wait for. */
-const TAKE_MAX = 100
+/** Jobs that one commit claims: its share of the event loop. */
+const CLAIM_MAX = 100
 
-/** At a stop, calls may take this long to end by themselves, and this long when asked to give up. */
+/** At a stop, calls may take this long to end, and this long once they are aborted. */
 const GRACE_MS = 5_000
 const ABORTED_MS = 1_000
 
-/** Between two entries of the log about FAILED transactions. */
-const FAILED_LOG_MS = 10_000
+const FAILED_LOG_INTERVAL_MS = 10_000
 
-/** The calls under way: each has its attempt on the disk before, and its outcome after. */
+/** The calls under way. An attempt is on the disk before its call begins, and settled after it. */
 export class Calls {
   readonly #deps: CallsDeps
   readonly #abort = new AbortController()
-  readonly #circuit: CircuitBreaker
+  readonly #breaker: CircuitBreaker
   readonly #underWay = new Set<Promise<void>>()
   #claims = 0
-  /** Calls that gave up because they were told to, at a stop. */
-  #cut = 0
-  /** FAILED since the log last told of any. */
+  /** Calls that ended because a stop aborted them. */
+  #aborted = 0
+  /** FAILED since the last log entry about them. */
   #failed = 0
   readonly #shouldLogFailed: () => boolean
 
   constructor(deps: CallsDeps) {
     this.#deps = deps
     const { clock, concurrency } = deps
-    this.#shouldLogFailed = throttle(clock, FAILED_LOG_MS)
-    this.#circuit = new CircuitBreaker({ concurrency, onChange: (change) => this.#tell(change) })
+    this.#shouldLogFailed = throttle(clock, FAILED_LOG_INTERVAL_MS)
+    this.#breaker = new CircuitBreaker({ concurrency, onChange: (change) => this.#report(change) })
   }
 
-  /** Since when (steady time in ms) the target has been failing; undefined: it hasn't. */
+  /** Since when (steady time in ms) the target has been failing; undefined: it is not failing. */
   get failingSince(): number | undefined {
-    return this.#circuit.openSince
+    return this.#breaker.openSince
   }
 
-  /** How many calls may begin now; where none may, in how many ms, or `undefined`: at an end. */
+  /** How many calls may begin now; where none may, in how many ms, or undefined: when one ends. */
   get room(): { calls: number; inMs: number | undefined } {
     const { clock, concurrency } = this.#deps
     const now = clock.now().steady
-    const calls = Math.min(concurrency - this.#underWay.size, this.#circuit.room(now))
-    return { calls: Math.max(calls, 0), inMs: this.#circuit.probeInMs(now) }
+    const calls = Math.min(concurrency - this.#underWay.size, this.#breaker.room(now))
+    return { calls: Math.max(calls, 0), inMs: this.#breaker.probeInMs(now) }
   }
 
-  /** Takes as many due jobs as there is room for and, when their attempts are on the disk, calls. */
+  /** Claims as many due jobs as there is room for and, when that is on the disk, calls. */
   async begin(processor: CallProcessor, room: number): Promise<void> {
-    const { jobs, commit, clock, metrics } = this.#deps
-    const claim = ++this.#claims
-    const limit = Math.min(room, TAKE_MAX)
-    // What is decided now is told by this, though the circuit may change during the commit.
-    const { pass } = this.#circuit
-    const probing = this.failingSince !== undefined
-    const take = () => (probing ? this.#takeProbe(claim) : jobs.take(clock.now(), limit, claim))
-    for (const job of await commit(take)) {
-      metrics.late(clock.now().steady - job.runAt)
-      this.#circuit.begin(pass)
-      const call = this.#call(job, processor, pass).finally(() => {
+    const { work, metrics } = this.#deps
+    // Read the epoch first: the breaker may change state while the claim commits.
+    const { epoch } = this.#breaker
+    for (const claimed of await work.claim(Math.min(room, CLAIM_MAX), this.#pick())) {
+      metrics.late(claimed.lateMs)
+      this.#breaker.begin(epoch)
+      const call = this.#call(claimed, processor, epoch).finally(() => {
         this.#underWay.delete(call)
         this.#deps.onEnd()
       })
@@ -90,24 +83,25 @@ export class Calls {
   }
 
   /**
-   * Takes the next probe: by turns one that has just come and one that has waited long: the
-   * calls that failed may be of a kind, and hold up others, while the target is there for those.
+   * Probes take turns: one of the newest jobs, one of the oldest. The calls that failed may be of
+   * one kind, and must not keep those of other kinds from a target that accepts them.
    */
-  #takeProbe(claim: number): Job[] {
-    const { jobs, clock } = this.#deps
-    return jobs.takeLeastTried(clock.now(), claim, claim % 2 === 0 ? 'newest' : 'oldest')
+  #pick() {
+    const newest = ++this.#claims % 2 === 0
+    if (this.failingSince === undefined) return 'earliest'
+    return newest ? 'probe_newest' : 'probe_oldest'
   }
 
   /**
-   * Waits for the calls under way, and no longer than is bearable: what doesn't end stays claimed,
-   * for the next process to find interrupted.
+   * Waits for the calls under way, within limits. One that doesn't end stays claimed: the next
+   * process records it as interrupted.
    */
   async stop(): Promise<void> {
     await this.#ended(GRACE_MS)
     this.#abort.abort(new Error('txhook stops'))
     await this.#ended(ABORTED_MS)
-    const calls = this.#cut + this.#underWay.size
-    if (calls > 0) this.#deps.log.warn('calls were cut off by the stop', { calls })
+    const calls = this.#aborted + this.#underWay.size
+    if (calls > 0) this.#deps.log.warn('the stop interrupted calls', { calls })
   }
 
   async #ended(msMax: number): Promise<void> {
@@ -117,55 +111,52 @@ export class Calls {
     cancel()
   }
 
-  async #call(job: Job, processor: CallProcessor, pass: Pass): Promise<void> {
+  async #call(claimed: Claimed, processor: CallProcessor, epoch: Epoch): Promise<void> {
     const { clock } = this.#deps
-    const { transaction, attempt, startedAt } = job
+    const { transaction, claim, elapsedMs } = claimed
     const { signal } = this.#abort
-    const work = { transaction, attempt, startedAt, now: clock.now().steady, signal }
-    const outcome = await Promise.try(() => processor.process(work))
+    const { steady: now } = clock.now()
+    const attempt = { transaction, attempt: claim.attempt, startedAt: now - elapsedMs, now, signal }
+    const outcome = await Promise.try(() => processor.process(attempt))
       .then(checkedOutcome)
       .catch(thrown)
-    const now = clock.now().steady
     if (outcome.kind === 'retry') {
       if (signal.aborted) {
-        this.#cut++
+        this.#aborted++
         return
       }
-      const { detail, retryAfterMs: askedMs } = outcome
-      this.#circuit.failed(pass, now, { detail, askedMs })
+      this.#breaker.failed(epoch, clock.now().steady, outcome)
     } else {
-      this.#circuit.succeeded(pass, now)
+      this.#breaker.succeeded(epoch, clock.now().steady)
     }
-    await this.#settle(job, outcome)
+    await this.#settle(claimed, outcome)
   }
 
-  /** Records an outcome; as long as the storage has no room for it, it is tried again. */
-  async #settle(job: Job, outcome: Outcome): Promise<void> {
-    const { jobs, commit, clock, log, metrics, random, maxAttempts, refused } = this.#deps
+  /** Records an outcome; as long as the storage takes no write, it is tried again. */
+  async #settle({ claim, attemptsUsed }: Claimed, outcome: Outcome): Promise<void> {
+    const { work, clock, log, metrics, random, maxAttempts, retryStorageInMs } = this.#deps
+    const { transactionId: transaction_id, attempt } = claim
     for (;;) {
       try {
-        const now = clock.now().steady
-        const situation = { tries: job.tries, maxAttempts, now, random: random() }
-        const settlement = decideSettlement(outcome, situation)
-        const settled = await commit(() => jobs.settle(job, settlement, clock.now()))
-        const { transactionId: transaction_id } = job.transaction
-        if (settled === 'superseded') {
-          const { attempt } = job
-          log.warn('a late outcome changed nothing', { transaction_id, attempt, outcome })
+        const { steady: now } = clock.now()
+        const context = { attemptsUsed, maxAttempts, now, random: random() }
+        const settlement = decideSettlement(outcome, context)
+        if ((await work.settle(claim, settlement)) === 'superseded') {
+          log.warn('ignored a late outcome', { transaction_id, attempt, outcome })
         } else if (settlement.kind !== 'snooze') {
           metrics.attempts(settlement.kind, 1)
-          if (settlement.kind === 'fail') this.#tellFailed(transaction_id, settlement.detail)
+          if (settlement.kind === 'fail') this.#logFailed(transaction_id, settlement.detail)
         }
         return
       } catch (error) {
-        const wait = this.#abort.signal.aborted ? undefined : refused(error)
+        const wait = this.#abort.signal.aborted ? undefined : retryStorageInMs(error)
         if (wait === undefined) return
         await this.#pause(wait)
       }
     }
   }
 
-  /** Ends early where the calls are told to give up. */
+  /** Ends early where the calls are aborted. */
   async #pause(ms: number): Promise<void> {
     const { signal } = this.#abort
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -175,22 +166,22 @@ export class Calls {
     cancel()
   }
 
-  /** A FAILED transaction is a matter for people; a thousand are one matter, told ever so often. */
-  #tellFailed(transaction_id: string, detail: string): void {
+  /** Logs FAILED transactions at most every 10 s, with a count. */
+  #logFailed(transaction_id: string, detail: string): void {
     const count = ++this.#failed
     if (!this.#shouldLogFailed()) return
     this.#deps.log.warn('transactions are FAILED', { count, transaction_id, detail })
     this.#failed = 0
   }
 
-  #tell(change: CircuitChange): void {
+  #report(change: BreakerChange): void {
     const { log, metrics } = this.#deps
     metrics.targetFailing(change.to === 'open')
     if (change.to === 'open') {
       const { failures, detail } = change
       log.warn('the target is failing: one call at a time probes it', { failures, detail })
     } else {
-      log.info('the target answers again', { failed_for_ms: change.failedForMs })
+      log.info('the target has recovered', { failed_for_ms: change.failedForMs })
     }
   }
 }

@@ -1,19 +1,25 @@
 import type { Outcome } from '../processors/processor.ts'
-import type { Settlement } from '../store/sqlite/jobs.ts'
-import { askedMs, backoffMs } from './backoff.ts'
+import type { Settlement } from '../store/store.ts'
 
-/** Between two looks of an attempt that goes on: less would be a busy loop. */
+const BACKOFF_MS_MIN = 5_000
+const BACKOFF_MS_MAX = 3_600_000
+/** The share of the backoff that jitter may add, so that jobs which failed together spread. */
+const JITTER = 0.25
+/** The least wait where the target names a time: "now" would be a busy loop. */
+const RETRY_AFTER_MS_MIN = 1_000
+
+/** A shorter snooze would be a busy loop. */
 const SNOOZE_MS_MIN = 10
-/** Longer than anyone waits, and far from where integers end. */
+/** Longer than any use, and far below the largest integer. */
 const SNOOZE_MS_MAX = 365 * 24 * 60 * 60 * 1000
 
-/** A detail is to be read by people, in a list. In UTF-16 code units. */
+/** A detail is read by people, in a list. In UTF-16 code units. */
 const DETAIL_LENGTH_MAX = 500
 
 /** What a settlement depends on besides the outcome. */
 export type RetryContext = {
-  /** Attempts since the transaction was accepted or last retried by hand, this one counted. */
-  tries: number
+  /** Attempts since the transaction was accepted or last retried, this one counted. */
+  attemptsUsed: number
   maxAttempts: number
   /** Steady time in ms. */
   now: number
@@ -21,28 +27,28 @@ export type RetryContext = {
   random: number
 }
 
-/** What the store is to make of an outcome: when to go on or try again, and when to give up. */
-export function decideSettlement(outcome: Outcome, situation: RetryContext): Settlement {
-  const { tries, maxAttempts, now, random } = situation
+/** Decides what becomes of an attempt: when it goes on or is tried again, and when it is FAILED. */
+export function decideSettlement(outcome: Outcome, context: RetryContext): Settlement {
+  const { attemptsUsed, maxAttempts, now, random } = context
   switch (outcome.kind) {
     case 'done':
       return { kind: 'done', httpStatus: outcome.httpStatus }
     case 'snooze': {
       const wait = Math.ceil(outcome.until) - now
-      return {
-        kind: 'snooze',
-        runAt: now + Math.min(Math.max(wait, SNOOZE_MS_MIN), SNOOZE_MS_MAX),
-      }
+      return { kind: 'snooze', inMs: Math.min(Math.max(wait, SNOOZE_MS_MIN), SNOOZE_MS_MAX) }
     }
     case 'fail':
     case 'retry': {
       const { httpStatus } = outcome
       const detail = outcome.detail.slice(0, DETAIL_LENGTH_MAX).toWellFormed()
-      if (outcome.kind === 'fail' || tries >= maxAttempts)
+      if (outcome.kind === 'fail' || attemptsUsed >= maxAttempts)
         return { kind: 'fail', httpStatus, detail }
       const { retryAfterMs } = outcome
-      const wait = retryAfterMs === undefined ? backoffMs(tries, random) : askedMs(retryAfterMs)
-      return { kind: 'retry', runAt: now + wait, httpStatus, detail }
+      const inMs =
+        retryAfterMs === undefined
+          ? backoffMs(attemptsUsed, random)
+          : boundedRetryAfterMs(retryAfterMs)
+      return { kind: 'retry', inMs, httpStatus, detail }
     }
     default:
       return outcome satisfies never
@@ -50,37 +56,19 @@ export function decideSettlement(outcome: Outcome, situation: RetryContext): Set
 }
 
 /**
- * Holds what a processor returned against what it may return: a processor of one's own may be wrong
- * where no compiler looks.
+ * How long to wait before the next attempt: 5 s, doubled with every failure up to 1 h, with up to a
+ * quarter of it added as jitter.
  *
- * @throws TypeError
+ * @param failures attempts that failed in a row, from 1
+ * @param random a number from 0 to 1, less than 1
+ * @returns milliseconds
  */
-export function checkedOutcome(outcome: Outcome | undefined): Outcome {
-  switch (outcome?.kind) {
-    case 'done':
-      if (isStatus(outcome.httpStatus)) return outcome
-      break
-    case 'snooze':
-      if (Number.isFinite(outcome.until)) return outcome
-      break
-    case 'retry':
-      if (isText(outcome.detail) && isStatus(outcome.httpStatus) && isWait(outcome.retryAfterMs))
-        return outcome
-      break
-    case 'fail':
-      if (isText(outcome.detail) && isStatus(outcome.httpStatus)) return outcome
-  }
-  throw new TypeError('The processor returned no outcome.')
+export function backoffMs(failures: number, random: number): number {
+  const wait = Math.min(BACKOFF_MS_MIN * 2 ** (failures - 1), BACKOFF_MS_MAX)
+  return Math.round(wait * (1 + JITTER * random))
 }
 
-function isText(detail: unknown): boolean {
-  return typeof detail === 'string'
-}
-
-function isStatus(status: unknown): boolean {
-  return status === undefined || Number.isSafeInteger(status)
-}
-
-function isWait(ms: unknown): boolean {
-  return ms === undefined || (typeof ms === 'number' && !Number.isNaN(ms))
+/** What the target asked for, from 1 s to 1 h. In milliseconds. */
+export function boundedRetryAfterMs(retryAfterMs: number): number {
+  return Math.min(Math.max(Math.ceil(retryAfterMs), RETRY_AFTER_MS_MIN), BACKOFF_MS_MAX)
 }

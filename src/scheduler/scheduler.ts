@@ -1,31 +1,29 @@
 import type { Processor } from '../processors/processor.ts'
-import { StorageUnavailable } from '../store/sqlite/database/commit-queue.ts'
-import type { Waits } from '../store/sqlite/waits.ts'
+import { StorageUnavailable, type Work } from '../store/store.ts'
 import { throttle } from '../telemetry/throttle.ts'
 import { Calls, type CallsDeps } from './calls.ts'
 
-/** The limits are those of calls: what only waits isn't bounded. */
-export type SchedulerDeps = Omit<CallsDeps, 'onEnd' | 'refused'> & {
-  waits: Waits
+/** The limits are those of calls: waits are not bounded. */
+export type SchedulerDeps = Omit<CallsDeps, 'onEnd' | 'retryStorageInMs'> & {
+  work: Work
   processor: Processor
 }
 
-/** Waits that one commit takes: the share of the event loop that webhooks wait for. */
+/** Waits that one commit advances: its share of the event loop. */
 const WAITS_MAX = 500
 
-/** Between two steps of waits, where the first left nothing due. */
+/** Between two commits of waits, where the first left nothing due. */
 const PAUSE_MS = 5
 
-/** How long to wait before a storage that refused is asked again. */
-const REFUSED_WAIT_MS = 1_000
-const REFUSED_LOG_MS = 10_000
+const STORAGE_RETRY_MS = 1_000
+const STORAGE_LOG_INTERVAL_MS = 10_000
 
 /** Wall clock and steady time drift apart a little by themselves; more than this is a step. */
-const STEP_MS_MIN = 1_000
+const CLOCK_STEP_MS_MIN = 1_000
 
 /**
- * The one loop: it takes what is due, has it processed, settles the outcomes, and sleeps until the
- * earliest job is due or somebody wakes it. With nothing to do it does nothing at all.
+ * The one loop: it claims what is due, has it processed, settles the outcomes, and sleeps until the
+ * earliest job is due or it is woken. With nothing to do it makes no query.
  */
 export class Scheduler {
   readonly #deps: SchedulerDeps
@@ -36,21 +34,22 @@ export class Scheduler {
   #state: 'idle' | 'running' | 'stopped' | 'broken' = 'idle'
   /** Ends the loop's sleep, or its next one where it isn't asleep. */
   #wake = Promise.withResolvers<void>()
-  /** Nothing more was due when the last step was over. */
+  /** Nothing more was due after the last commit of waits. */
   #caughtUp = false
   #endPause: () => void = () => {}
-  readonly #shouldLogRefusal: () => boolean
-  /** How far the wall clock was ahead of steady time when the loop last looked, in ms. */
+  readonly #shouldLogStorage: () => boolean
+  /** How far the wall clock was ahead of steady time at the last check, in ms. */
   #wallAhead: number | undefined
 
   constructor(deps: SchedulerDeps) {
     this.#deps = deps
-    this.#shouldLogRefusal = throttle(deps.clock, REFUSED_LOG_MS)
+    this.#shouldLogStorage = throttle(deps.clock, STORAGE_LOG_INTERVAL_MS)
     const onEnd = () => this.wake()
-    this.#calls = new Calls({ ...deps, onEnd, refused: (error) => this.#refused(error) })
+    const retryStorageInMs = (error: unknown) => this.#retryStorageInMs(error)
+    this.#calls = new Calls({ ...deps, onEnd, retryStorageInMs })
   }
 
-  /** A fault that isn't the storage's ended the loop: only a new process processes again. */
+  /** A programming error ended the loop: only a new process can process transactions again. */
   get broken(): boolean {
     return this.#state === 'broken'
   }
@@ -60,23 +59,22 @@ export class Scheduler {
     return this.#state === 'running'
   }
 
-  /** Since when (steady time in ms) the target has been failing; undefined: it hasn't. */
+  /** Since when (steady time in ms) the target has been failing; undefined: it is not failing. */
   get targetFailingSince(): number | undefined {
     return this.#calls.failingSince
   }
 
-  /** Frees what the last process left claimed, then begins the loop, once and unless stopped. */
+  /** Records what the last process left under way, then begins the loop, once and unless stopped. */
   start(): Promise<void> {
     this.#started ??= this.#start()
     return this.#started
   }
 
   async #start(): Promise<void> {
-    const { jobs, commit, clock, maxAttempts, log, metrics } = this.#deps
+    const { work, maxAttempts } = this.#deps
     if (this.#stopped) return
-    const orphans = await commit(() => jobs.recover(clock.now(), maxAttempts))
-    metrics.attempts('interrupted', orphans)
-    if (orphans > 0) log.warn('attempts were cut off by the end of the last process', { orphans })
+    const { interrupted } = await work.start(maxAttempts)
+    this.#reportInterrupted(interrupted)
     // A stop can come during the commit.
     if (this.#stopped) return
     this.#state = 'running'
@@ -88,7 +86,7 @@ export class Scheduler {
     this.#wake.resolve()
   }
 
-  /** Takes nothing more, waits for the calls under way as long as is bearable, and resolves then. */
+  /** Begins nothing more, and resolves when the calls under way have ended or been given up. */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop()
     return this.#stopped
@@ -108,14 +106,13 @@ export class Scheduler {
    * @returns when to look again, in ms from now; undefined: when woken
    */
   async runOnce(): Promise<number | undefined> {
-    const { jobs, clock, processor } = this.#deps
+    const { work, processor, maxAttempts } = this.#deps
     const { room } = this.#calls
     if (processor.kind === 'call' && room.calls === 0) return room.inMs
-    const runAt = jobs.nextRunAt()
-    if (runAt === undefined) return undefined
-    const delay = runAt - clock.now().steady
-    if (delay > 0) return delay
-    if (processor.kind === 'wait') await this.#wait(processor.waitMs)
+    const { interrupted, dueInMs } = await work.tick(maxAttempts)
+    this.#reportInterrupted(interrupted)
+    if (dueInMs === undefined || dueInMs > 0) return dueInMs
+    if (processor.kind === 'wait') await this.#advanceWaits(processor.waitMs)
     else await this.#calls.begin(processor, room.calls)
     return 0
   }
@@ -123,14 +120,20 @@ export class Scheduler {
   async #run(): Promise<void> {
     while (this.#state === 'running') {
       this.#wake = Promise.withResolvers()
-      this.#noticeSteppedClock()
-      const delay = await this.runOnce().catch((error) => this.#refused(error))
+      this.#detectClockStep()
+      const delay = await this.runOnce().catch((error) => this.#retryStorageInMs(error))
       if (delay !== 0) await this.#sleep(delay)
       else if (this.#caughtUp && this.alive) await this.#pause()
     }
   }
 
-  /** While jobs come in all the time, each step has its share of them, and costs one commit. */
+  #reportInterrupted(attempts: number): void {
+    if (attempts === 0) return
+    this.#deps.metrics.attempts('interrupted', attempts)
+    this.#deps.log.warn('the end of the last process interrupted attempts', { attempts })
+  }
+
+  /** Lets waits gather while jobs keep coming, so that a commit has many of them. */
   async #pause(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const cancel = this.#deps.clock.after(PAUSE_MS, resolve)
@@ -139,14 +142,13 @@ export class Scheduler {
     cancel()
   }
 
-  /** Schedules don't follow a wall clock that somebody steps, and records do: say so. */
-  #noticeSteppedClock(): void {
+  /** A step of the wall clock changes no schedule, but what the records show: log it. */
+  #detectClockStep(): void {
     const { wall, steady } = this.#deps.clock.now()
-    const steppedMs = wall - steady - (this.#wallAhead ?? wall - steady)
-    if (this.#wallAhead !== undefined && Math.abs(steppedMs) < STEP_MS_MIN) return
+    const stepped_ms = wall - steady - (this.#wallAhead ?? wall - steady)
+    if (this.#wallAhead !== undefined && Math.abs(stepped_ms) < CLOCK_STEP_MS_MIN) return
     this.#wallAhead = wall - steady
-    if (steppedMs !== 0)
-      this.#deps.log.warn('the wall clock was stepped', { stepped_ms: steppedMs })
+    if (stepped_ms !== 0) this.#deps.log.warn('the wall clock was stepped', { stepped_ms })
   }
 
   async #sleep(delay: number | undefined): Promise<void> {
@@ -156,25 +158,25 @@ export class Scheduler {
     cancel?.()
   }
 
-  #refused(error: unknown): number | undefined {
+  #retryStorageInMs(error: unknown): number | undefined {
     if (error instanceof StorageUnavailable && error.reason === 'closed') return undefined
     if (error instanceof StorageUnavailable && error.reason !== 'failed') {
-      // Every call under way may be refused every second: one entry in a while tells of all.
-      if (this.#shouldLogRefusal())
+      // Every call under way may get this error every second.
+      if (this.#shouldLogStorage())
         this.#deps.log.error('the storage takes no writes', { reason: error.reason })
-      return REFUSED_WAIT_MS
+      return STORAGE_RETRY_MS
     }
     this.#state = 'broken'
     this.#deps.log.error('the scheduler stopped', { error })
     return undefined
   }
 
-  /** Begins and ends what only waits: all in one commit, since nothing happens in between. */
-  async #wait(waitMs: number): Promise<void> {
-    const { waits, commit, clock, metrics } = this.#deps
-    const step = await commit(() => waits.step(clock.now(), waitMs, WAITS_MAX))
-    this.#caughtUp = step.latenessMs.length < WAITS_MAX
-    for (const ms of step.latenessMs) metrics.late(ms)
-    metrics.attempts('done', step.finished)
+  /** Begins and ends waits, all in one commit, since nothing happens in between. */
+  async #advanceWaits(waitMs: number): Promise<void> {
+    const { work, metrics } = this.#deps
+    const { latenessMs, finished, more } = await work.advanceWaits(waitMs, WAITS_MAX)
+    this.#caughtUp = !more
+    for (const ms of latenessMs) metrics.late(ms)
+    metrics.attempts('done', finished)
   }
 }

@@ -1,26 +1,26 @@
 import type { Clock } from '../clock.ts'
 
-/** How often the event loop is looked at while there is work. */
+/** The timer by which lag is measured, while there is work. */
 const PERIOD_MS = 10
 
-/** With nothing to do for so long, nobody looks: an idle service costs nothing. */
+/** So long after the last work the timer stops: an idle service uses no CPU. */
 const IDLE_MS = 1_000
 
 /**
- * Watches for stalls of the event loop by a timer, which comes late when something else took the
+ * Measures the lag of the event loop by a timer, which fires late when something else blocks the
  * thread. Returns a function to call whenever there is work.
  *
- * @param observe is told by how many ms the timer was late
+ * @param observe is called with how late the timer was, in ms
  */
 export function watchEventLoopLag(clock: Clock, observe: (ms: number) => void): () => void {
   let busyUntil = 0
   let watching = false
 
-  function look(dueAt: number): void {
+  function measure(dueAt: number): void {
     const now = clock.monotonic()
     observe(Math.max(now - dueAt, 0))
     watching = now < busyUntil
-    if (watching) clock.after(PERIOD_MS, () => look(now + PERIOD_MS))
+    if (watching) clock.after(PERIOD_MS, () => measure(now + PERIOD_MS))
   }
 
   return () => {
@@ -28,6 +28,6 @@ export function watchEventLoopLag(clock: Clock, observe: (ms: number) => void): 
     busyUntil = now + IDLE_MS
     if (watching) return
     watching = true
-    clock.after(PERIOD_MS, () => look(now + PERIOD_MS))
+    clock.after(PERIOD_MS, () => measure(now + PERIOD_MS))
   }
 }

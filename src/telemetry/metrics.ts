@@ -1,7 +1,8 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
-import { ATTEMPT_OUTCOMES, type AttemptOutcome, type Status } from '../domain/transaction.ts'
+import { ATTEMPT_OUTCOMES, type AttemptOutcome } from '../domain/transaction.ts'
+import type { Readings } from '../store/store.ts'
 
-/** What became of a webhook, as `txhook_webhooks_received_total` counts it. */
+/** The results by which `txhook_webhooks_received_total` counts webhooks. */
 export const WEBHOOK_RESULTS = [
   'accepted',
   'replayed',
@@ -13,36 +14,25 @@ export const WEBHOOK_RESULTS = [
 ] as const
 export type WebhookResult = (typeof WEBHOOK_RESULTS)[number]
 
-/** What is read when somebody asks; it must cost the same however large the database is. */
-export type Readings = {
-  transactions: Readonly<Record<Status, number>>
-  /** When the oldest unfinished transaction was accepted, wall time in ms; undefined: none is. */
-  oldestUnfinishedAt: number | undefined
-  logBytes: number
-  databaseBytes: number
-  /** Wall time in ms. */
-  now: number
-}
-
 /** What is measured while things happen. Durations in ms. */
 export type Metrics = {
   webhook(result: WebhookResult, durationMs: number): void
   attempts(outcome: AttemptOutcome, count: number): void
-  /** How long after its time a job was taken. */
+  /** How long after its time a job was claimed. */
   late(ms: number): void
-  /** Whether calls are held back because the target is failing. */
+  /** Whether calls are held back since the target is failing. */
   targetFailing(failing: boolean): void
-  commit(works: number, durationMs: number): void
-  /** How much later than due the event loop came round. */
-  stall(ms: number): void
+  commit(batchSize: number, durationMs: number): void
+  /** How late a timer of the event loop was. */
+  eventLoopLag(ms: number): void
 }
 
 /** The metrics in the text format of Prometheus. */
 export type Exposition = { contentType: string; text(readings: Readings): Promise<string> }
 
-/** From half a millisecond: a webhook takes a commit, and shouldn't take more than 500 ms. */
+/** From half a millisecond, the least that a commit takes; 500 ms is the limit for a webhook. */
 const DURATION_S = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10]
-/** From a millisecond to six hours: a job is late by that much after an outage. */
+/** From a millisecond to six hours: how late jobs are after an outage. */
 const LATENESS_S = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 1800, 3600, 21600]
 const LAG_S = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5]
 const BATCH = [1, 2, 4, 8, 16, 32, 64, 128, 256]
@@ -52,13 +42,13 @@ export function createMetrics(version: string): Metrics & Exposition {
   const registers = [registry]
   const webhooks = new Counter({
     name: 'txhook_webhooks_received_total',
-    help: 'Webhooks by what became of them.',
+    help: 'Webhooks by result.',
     labelNames: ['result'],
     registers,
   })
   const attempts = new Counter({
     name: 'txhook_attempts_total',
-    help: 'Attempts that have ended, by how.',
+    help: 'Attempts that have ended, by outcome.',
     labelNames: ['outcome'],
     registers,
   })
@@ -73,22 +63,22 @@ export function createMetrics(version: string): Metrics & Exposition {
   )
   const lateness = histogram(
     'txhook_job_lateness_seconds',
-    'How long after its time a job was taken, at its beginning and at its end.',
+    'How long after its run_at a job was claimed, or a wait begun or ended.',
     LATENESS_S,
   )
   const commitBatchSize = histogram(
     'txhook_commit_batch_size',
-    'Works that one commit held: webhooks, steps of the scheduler.',
+    'Writes in one commit: webhooks, steps of the scheduler.',
     BATCH,
   )
   const commitDuration = histogram(
     'txhook_commit_duration_seconds',
-    'From the beginning of a commit to its being on the disk.',
+    'From the beginning of a commit to the end of its sync.',
     DURATION_S,
   )
-  const stalls = histogram(
+  const eventLoopLag = histogram(
     'txhook_event_loop_lag_seconds',
-    'How much later than due the event loop came round, sampled while there is work.',
+    'How late a timer of 10 ms fires, sampled while there is work.',
     LAG_S,
   )
   const transactions = new Gauge({
@@ -103,21 +93,21 @@ export function createMetrics(version: string): Metrics & Exposition {
   )
   const failing = gauge(
     'txhook_target_failing',
-    'Whether the target is failing and calls are held back: 1, otherwise 0.',
+    '1 while the circuit breaker holds calls back from a failing target, otherwise 0.',
   )
-  const log = gauge('txhook_wal_bytes', 'What the write-ahead log holds.')
+  const log = gauge('txhook_wal_bytes', 'Size of the content of the write-ahead log.')
   const database = gauge(
     'txhook_database_bytes',
-    'The database, what only its write-ahead log has yet counted.',
+    'Size of the database, with the pages that are only in the write-ahead log.',
   )
   new Gauge({
     name: 'txhook_build_info',
-    help: 'Always 1; the labels tell which build this is.',
+    help: 'Always 1; the labels identify the build.',
     labelNames: ['version', 'bun'],
     registers,
   }).set({ version, bun: Bun.version }, 1)
 
-  // A series that is there from the start shows its first increase.
+  // A series that exists from the start shows its first increase.
   const received = Object.fromEntries(
     WEBHOOK_RESULTS.map((result) => {
       webhooks.inc({ result }, 0)
@@ -135,11 +125,11 @@ export function createMetrics(version: string): Metrics & Exposition {
     attempts: (outcome, count) => attempts.inc({ outcome }, count),
     late: (ms) => lateness.observe(ms / 1000),
     targetFailing: (now) => failing.set(now ? 1 : 0),
-    commit(works, durationMs) {
-      commitBatchSize.observe(works)
+    commit(batchSize, durationMs) {
+      commitBatchSize.observe(batchSize)
       commitDuration.observe(durationMs / 1000)
     },
-    stall: (ms) => stalls.observe(ms / 1000),
+    eventLoopLag: (ms) => eventLoopLag.observe(ms / 1000),
 
     contentType: registry.contentType,
     text(readings) {

@@ -28,7 +28,7 @@ async function byScheduler(): Promise<number> {
       throw error
     },
   })
-  const jobs = store.readings().transactions.PENDING
+  const jobs = (await store.readings()).transactions.PENDING
   const began = performance.now()
   while ((await scheduler.runOnce()) === 0);
   return (jobs * 1000) / (performance.now() - began)

@@ -219,7 +219,7 @@ describe('list', () => {
       if (asked++ !== 1) return
       // The disk fails between the first page and the second.
       server.store.database.client.run('PRAGMA query_only = ON')
-      await server.store.probe().catch(() => {})
+      await server.store.health().catch(() => {})
     }
     const ran = await server.run('list', '--limit', '260')
     expect([ran.exitCode, ran.printed.length]).toEqual([1, 250])
@@ -252,7 +252,7 @@ describe('retry', () => {
       const { exitCode, printed } = await run(['retry', '--url', server.url, '--', id])
       expect([id, exitCode]).toEqual([id, 0])
       expect(JSON.parse(printed[0] as string)).toMatchObject({ transaction_id: id })
-      expect(server.store.readings().transactions.PENDING).toBe(i + 1)
+      expect((await server.store.readings()).transactions.PENDING).toBe(i + 1)
     }
   })
 
@@ -302,7 +302,7 @@ describe('retry', () => {
     }
     const failed = ['--status', 'FAILED']
     expect(await said(...failed, '--dry-run')).toEqual(['{"matched":3,"retried":0}'])
-    expect(server.store.readings().transactions).toMatchObject({ PENDING: 1, FAILED: 3 })
+    expect((await server.store.readings()).transactions).toMatchObject({ PENDING: 1, FAILED: 3 })
     const euros = ['--currency', 'EUR', '--from', '2026-01-01T01:00:02+01:00']
     expect(await said('--dry-run', ...euros)).toEqual(['{"matched":1,"retried":0}'])
     expect(await said(...euros)).toEqual(['{"matched":1,"retried":1}'])

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { manualClock } from '../support/clock.ts'
-import { recordingLog, testService, transactionBody } from '../support/service.ts'
+import { recordingLog } from '../support/log.ts'
+import { testService, transactionBody } from '../support/service.ts'
 
 test.each(['a', 'ab', 'api', 'host', 'a:80', '[::1]', '127.0.0.1:8000', 'x.example'])(
   'a request finds its way under any host name: %s',

@@ -18,7 +18,7 @@ async function settled(service: TestService): Promise<ShownTransaction> {
     const shown = await service.get('/v1/transactions/txn_001')
     const transaction = (await shown.json()) as ShownTransaction
     if (transaction.status !== 'PROCESSING') return transaction
-    await service.store.probe()
+    await service.store.health()
   }
 }
 

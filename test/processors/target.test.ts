@@ -83,16 +83,16 @@ async function workOff(service: TestService, look?: () => void): Promise<number 
 /** Resolves when the outcomes of all calls under way are on the disk. */
 async function settled(service: TestService, look?: () => void): Promise<void> {
   for (let commits = 0; commits < COMMITS_MAX; commits++) {
-    await service.store.probe()
+    await service.store.health()
     look?.()
-    if (underWay(service) === 0) return service.store.probe()
+    if (underWay(service) === 0) return service.store.health()
   }
   throw new Error('The calls under way came to no end.')
 }
 
 /** Time for whatever should not happen: it would have been there by now. */
 async function nothingMore(service: TestService): Promise<void> {
-  for (let commits = 0; commits < 5; commits++) await service.store.probe()
+  for (let commits = 0; commits < 5; commits++) await service.store.health()
 }
 
 /** Resolves when the one call that was made has the head of its answer, read by Bun. */

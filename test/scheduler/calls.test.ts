@@ -5,8 +5,8 @@ import { createInbox } from '../../src/store/sqlite/accept.ts'
 import { createJobs } from '../../src/store/sqlite/jobs.ts'
 import { createWaits } from '../../src/store/sqlite/waits.ts'
 import { START } from '../support/clock.ts'
+import { recordingLog } from '../support/log.ts'
 import { type HangingCall, scriptedCalls, testScheduler } from '../support/scheduler.ts'
-import { recordingLog } from '../support/service.ts'
 import { controlledSync, rowsOf, sentTransaction, testQueue } from '../support/store.ts'
 
 const names = (count: number) => Array.from({ length: count }, (_, i) => `txn_${i}`)
@@ -52,7 +52,7 @@ describe('a call', () => {
       jobs: createJobs(database, counts),
       waits: createWaits(database, counts),
       metrics,
-      commit: (work) => queue.submit(work),
+      commit: (work) => queue.write(work),
       processor,
       clock,
       log: recordingLog(),
@@ -60,7 +60,7 @@ describe('a call', () => {
     })
     const inbox = createInbox(database, counts, 1)
     const sent = sentTransaction({ extra: { script: ['HANG'] } })
-    const accepted = queue.submit(() => inbox.accept(sent, clock.now()))
+    const accepted = queue.write(() => inbox.accept(sent, clock.now()))
     const acceptedSync = await disk.next()
     acceptedSync.resolve()
     await accepted
@@ -68,10 +68,10 @@ describe('a call', () => {
     const once = scheduler.runOnce()
     const takenSync = await disk.next()
     expect(rowsOf(dataDir, 'SELECT attempt FROM attempts')).toEqual([{ attempt: 1 }])
-    expect(processor.works).toEqual([])
+    expect(processor.attempts).toEqual([])
     takenSync.resolve()
     expect(await once).toBe(0)
-    expect(processor.works).toMatchObject([{ attempt: 1, startedAt: START, now: START }])
+    expect(processor.attempts).toMatchObject([{ attempt: 1, startedAt: START, now: START }])
 
     const call = await processor.hanging()
     call.end()
@@ -188,7 +188,7 @@ describe('the calls under way', () => {
     const open: HangingCall[] = []
     for (let i = 0; i < 3; i++) open.push(await processor.hanging())
     await run.recorded()
-    expect(processor.works).toHaveLength(3)
+    expect(processor.attempts).toHaveLength(3)
     // With no place free the loop sleeps, although there is much that is due.
     const asked = spyOn(run.store.jobs, 'nextRunAt')
     await run.recorded()
@@ -197,11 +197,11 @@ describe('the calls under way', () => {
       open.shift()?.end()
       if (ended <= 7) open.push(await processor.hanging())
       await run.recorded()
-      expect(processor.works).toHaveLength(Math.min(3 + ended, 10))
+      expect(processor.attempts).toHaveLength(Math.min(3 + ended, 10))
     }
     expect(processor.activeMax).toBe(3)
     expect(run.store.rows('jobs')).toEqual([])
-    const given = processor.works.map(({ transaction }) => transaction.transactionId)
+    const given = processor.attempts.map(({ transaction }) => transaction.transactionId)
     expect(given).toEqual(names(10))
   })
 
@@ -213,7 +213,7 @@ describe('the calls under way', () => {
     await run.scheduler.start()
     const call = await processor.hanging()
     // Each round takes what there is room for: one call, settled by the next commit.
-    while (run.store.rows('jobs').length > 1) await run.store.probe()
+    while (run.store.rows('jobs').length > 1) await run.store.health()
     expect(await run.state('hangs')).toBe('PROCESSING 1')
     call.end()
   })

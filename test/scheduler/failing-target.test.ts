@@ -24,7 +24,7 @@ const OPENED = {
 
 const names = (count: number) => Array.from({ length: count }, (_, i) => `txn_${i}`)
 const idsOf = (calls: ScriptedCalls) =>
-  calls.works.map(({ transaction }) => transaction.transactionId)
+  calls.attempts.map(({ transaction }) => transaction.transactionId)
 
 type Target = ScriptedCalls & { down: boolean }
 
@@ -43,7 +43,7 @@ async function acceptAll(run: TestScheduler, count: number, line: Line = 'OK'): 
 
 /** The loop makes the calls that it may make, and the outcomes of those that end are recorded. */
 async function settled({ store }: Pick<TestScheduler, 'store'> | TestService): Promise<void> {
-  for (let commit = 0; commit < 4; commit++) await store.probe()
+  for (let commit = 0; commit < 4; commit++) await store.health()
 }
 
 /** Without the loop: calls, sees the outcomes to the disk, and says when to look again, in ms. */
@@ -66,7 +66,7 @@ async function failing(
   return run
 }
 
-const processed = (store: Store) => store.readings().transactions.PROCESSED
+const processed = (store: Store) => (await store.readings()).transactions.PROCESSED
 
 describe('when the target fails', () => {
   test.each([1, 4, 10, 64])(
@@ -76,18 +76,18 @@ describe('when the target fails', () => {
       await using run = testScheduler(calls, { concurrency })
       await acceptAll(run, 100)
       await run.scheduler.start()
-      while (run.scheduler.targetFailingSince === undefined) await run.store.probe()
+      while (run.scheduler.targetFailingSince === undefined) await run.store.health()
       await settled(run)
-      const before = calls.works.length
+      const before = calls.attempts.length
       expect(before).toBeWithin(10, 10 + concurrency)
       expect(calls.activeMax).toBeLessThanOrEqual(concurrency)
       run.clock.pass(999)
       await settled(run)
-      expect(calls.works).toHaveLength(before)
+      expect(calls.attempts).toHaveLength(before)
       run.clock.pass(1)
       await settled(run)
-      expect(calls.works).toHaveLength(before + 1)
-      expect(run.store.readings().transactions).toMatchObject({ PENDING: 100, FAILED: 0 })
+      expect(calls.attempts).toHaveLength(before + 1)
+      expect((await run.store.readings()).transactions).toMatchObject({ PENDING: 100, FAILED: 0 })
     },
   )
 
@@ -100,13 +100,13 @@ describe('when the target fails', () => {
       waits.push(wait)
       run.clock.pass(wait - 1)
       expect(await run.work()).toBe(1)
-      expect(calls.works).toHaveLength(64 + probes)
+      expect(calls.attempts).toHaveLength(64 + probes)
       run.clock.pass(1)
       await workOff(run)
-      expect(calls.works).toHaveLength(64 + probes + 1)
+      expect(calls.attempts).toHaveLength(64 + probes + 1)
     }
     expect(waits).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000])
-    expect(calls.works.slice(64).map(({ now }) => now - START)).toEqual([
+    expect(calls.attempts.slice(64).map(({ now }) => now - START)).toEqual([
       1000, 3000, 7000, 15_000, 31_000, 61_000, 91_000, 121_000,
     ])
   })
@@ -119,12 +119,12 @@ describe('when the target fails', () => {
     expect(await workOff(run)).toBeUndefined()
     run.clock.pass(HOUR_MS)
     expect(await workOff(run)).toBeUndefined()
-    expect(calls.works).toHaveLength(65)
+    expect(calls.attempts).toHaveLength(65)
     const probe = await calls.hanging()
     probe.end({ kind: 'retry', detail: 'at last' })
     await run.recorded()
     expect(await run.work()).toBe(2000)
-    expect(calls.works).toHaveLength(65)
+    expect(calls.attempts).toHaveLength(65)
   })
 
   test('calls under way are left to end, and say nothing of the target any more', async () => {
@@ -156,7 +156,7 @@ describe('when the target fails', () => {
       run.clock.pass(wait)
       await settled(run)
     }
-    expect(calls.works).toHaveLength(67)
+    expect(calls.attempts).toHaveLength(67)
     expect(run.log.entries).toEqual([OPENED])
     expect(run.metrics.failings).toEqual([true])
 
@@ -216,7 +216,7 @@ describe('when the target fails', () => {
     expect(run.metrics.failings).toEqual([])
     const message = 'calls were cut off by the stop'
     expect(run.log.entries).toEqual([{ level: 'warn', message, fields: { calls: 20 } }])
-    expect(run.store.readings().transactions).toMatchObject({ PROCESSING: 20 })
+    expect((await run.store.readings()).transactions).toMatchObject({ PROCESSING: 20 })
   })
 })
 
@@ -235,17 +235,17 @@ describe('while the target fails', () => {
       tried.set(name, tries + 1)
     }
     // As many as fit into an hour, and one at a time.
-    expect(calls.works.length - 64).toBeWithin(120, 126)
-    expect(run.store.readings().transactions).toMatchObject({ PENDING: 100, FAILED: 0 })
+    expect(calls.attempts.length - 64).toBeWithin(120, 126)
+    expect((await run.store.readings()).transactions).toMatchObject({ PENDING: 100, FAILED: 0 })
   })
 
   test('none is out of attempts before what came later was tried', async () => {
     const calls = target({ down: true })
     await using run = await failing(calls, 20, { maxAttempts: 3 })
     const untried = new Set<string>()
-    let seen = calls.works.length
+    let seen = calls.attempts.length
     let arrived = 0
-    while (run.store.readings().transactions.FAILED < 20) {
+    while ((await run.store.readings()).transactions.FAILED < 20) {
       if (arrived % 4 === 0) {
         await run.accept(`later ${arrived}`)
         untried.add(`later ${arrived}`)
@@ -253,11 +253,11 @@ describe('while the target fails', () => {
       arrived++
       run.clock.pass(30_000)
       await workOff(run)
-      for (const { attempt, transaction } of calls.works.slice(seen)) {
+      for (const { attempt, transaction } of calls.attempts.slice(seen)) {
         untried.delete(transaction.transactionId)
         if (attempt > 1) expect([...untried]).toEqual([])
       }
-      seen = calls.works.length
+      seen = calls.attempts.length
     }
     expect(arrived).toBeGreaterThan(40)
   })
@@ -268,13 +268,13 @@ describe('while the target fails', () => {
     // So that all of them are due again, and one has failed once more.
     run.clock.pass(10_000)
     await workOff(run)
-    expect(calls.works).toHaveLength(21)
+    expect(calls.attempts).toHaveLength(21)
     await run.accept('fresh')
     expect(await run.work()).toBe(2000)
     run.clock.pass(2000)
     await workOff(run)
-    expect(calls.works).toHaveLength(22)
-    expect(calls.works[21]).toMatchObject({ transaction: { transactionId: 'fresh' }, attempt: 1 })
+    expect(calls.attempts).toHaveLength(22)
+    expect(calls.attempts[21]).toMatchObject({ transaction: { transactionId: 'fresh' }, attempt: 1 })
   })
 
   test('a transaction that comes when a probe is overdue is it, at once', async () => {
@@ -287,7 +287,7 @@ describe('while the target fails', () => {
     run.clock.pass(1000)
     await settled(run)
     // Nothing is due for a probe, and when it will be is known: one question, one timer.
-    expect(calls.works).toHaveLength(10)
+    expect(calls.attempts).toHaveLength(10)
     expect(asked).toHaveBeenCalledTimes(1)
     expect(run.clock.timers).toBe(1)
     run.clock.pass(2000)
@@ -307,14 +307,14 @@ describe('while the target fails', () => {
     const asked = spyOn(jobs, 'nextRunAt')
     const taken = spyOn(jobs, 'take')
     const probed = spyOn(jobs, 'takeLeastTried')
-    const before = calls.works.length
+    const before = calls.attempts.length
     for (let ms = 0; ms < HOUR_MS; ms += 15_000) {
       run.clock.pass(15_000)
       await run.recorded()
     }
     await settled(run)
     expect(run.clock.timers).toBe(1)
-    const probes = calls.works.length - before
+    const probes = calls.attempts.length - before
     expect(probes).toBeWithin(100, 126)
     expect(asked).toHaveBeenCalledTimes(probes)
     expect(probed).toHaveBeenCalledTimes(probes)
@@ -336,8 +336,8 @@ describe('while the target fails', () => {
     await settled(run)
     expect(asked).not.toHaveBeenCalled()
     expect(run.clock.timers).toBe(1)
-    expect(run.store.readings().transactions).toMatchObject({ PENDING: 150 })
-    expect(calls.works).toHaveLength(64)
+    expect((await run.store.readings()).transactions).toMatchObject({ PENDING: 150 })
+    expect(calls.attempts).toHaveLength(64)
   })
 })
 
@@ -537,12 +537,12 @@ describe('a processor that is wrong', () => {
     await run.scheduler.start()
     await run.accept('a')
     for (let i = 0; i < 5; i++) await settled(run)
-    expect(processor.works).toBe(1)
+    expect(processor.attempts).toBe(1)
     for (let ms = 0; ms < 30; ms++) {
       run.clock.pass(1)
       await settled(run)
     }
-    expect(processor.works).toBe(4)
+    expect(processor.attempts).toBe(4)
     expect(await run.state('a')).toBe('PROCESSING 1')
   })
 
@@ -554,7 +554,7 @@ describe('a processor that is wrong', () => {
     await settled(run)
     run.clock.pass(24 * HOUR_MS)
     await settled(run)
-    expect(processor.works).toBe(1)
+    expect(processor.attempts).toBe(1)
     expect(run.clock.timers).toBe(1)
     expect(run.scheduler.alive).toBe(true)
   })
@@ -574,7 +574,7 @@ test('calls taken while the circuit opens are none of its probes, and put none o
   await taking
   expect(run.metrics.failings).toEqual([true])
   const taken = await Promise.all(
-    Array.from({ length: calls.works.length - 20 }, () => calls.hanging()),
+    Array.from({ length: calls.attempts.length - 20 }, () => calls.hanging()),
   )
   for (const call of [...open, ...taken]) call.break(new Error('down'))
   await run.recorded()
@@ -618,7 +618,7 @@ test.each<[string, () => unknown]>([
   await using run = testScheduler(processor)
   await run.scheduler.start()
   await run.accept('a')
-  while ((await run.state('a')) !== 'PENDING 1') await run.store.probe()
+  while ((await run.state('a')) !== 'PENDING 1') await run.store.health()
   expect(run.scheduler.alive).toBe(true)
 })
 

@@ -127,7 +127,7 @@ describe('a pause', () => {
     }
     expect(gathered).toBeGreaterThan(1)
     expect(steps).toHaveBeenCalledTimes(2)
-    const { PENDING, PROCESSING } = run.store.readings().transactions
+    const { PENDING, PROCESSING } = (await run.store.readings()).transactions
     expect([PENDING, PROCESSING]).toEqual([0, 1 + gathered])
   })
 
@@ -137,7 +137,10 @@ describe('a pause', () => {
     await run.scheduler.start()
     await run.recorded()
     await run.recorded()
-    expect(run.store.readings().transactions).toMatchObject({ PENDING: 0, PROCESSING: 1200 })
+    expect((await run.store.readings()).transactions).toMatchObject({
+      PENDING: 0,
+      PROCESSING: 1200,
+    })
   })
 
   test('is none between calls', async () => {
@@ -207,7 +210,7 @@ describe('starting and stopping', () => {
     await run.scheduler.start()
     expect(run.scheduler.alive).toBe(false)
     await run.recorded()
-    expect(processor.works).toEqual([])
+    expect(processor.attempts).toEqual([])
     expect(recovered).not.toHaveBeenCalled()
   })
 
@@ -220,7 +223,7 @@ describe('starting and stopping', () => {
     await started
     expect(run.scheduler.alive).toBe(false)
     await run.recorded()
-    expect(processor.works).toEqual([])
+    expect(processor.attempts).toEqual([])
   })
 
   test('a second start changes nothing, also while the first is under way', async () => {
@@ -266,7 +269,7 @@ describe('a storage that refuses', () => {
     }
     expect(run.log.entries).toEqual([error] as never)
     expect(await run.state('0')).toBe('PENDING 0')
-    expect(run.store.readings().transactions).toMatchObject({ PENDING: 400, PROCESSING: 0 })
+    expect((await run.store.readings()).transactions).toMatchObject({ PENDING: 400, PROCESSING: 0 })
     expect(run.metrics.latenessMs).toEqual([])
 
     // Still full: again a second later.
@@ -284,7 +287,7 @@ describe('a storage that refuses', () => {
     run.clock.pass(1000)
     await asleep
     expect(await run.state('0')).toBe('PROCESSING 1')
-    expect(run.store.readings().transactions).toMatchObject({ PENDING: 0, PROCESSING: 400 })
+    expect((await run.store.readings()).transactions).toMatchObject({ PENDING: 0, PROCESSING: 400 })
     expect(run.store.fatal).toEqual([])
   })
 
@@ -300,7 +303,7 @@ describe('a storage that refuses', () => {
     run.clock.pass(1000)
     await run.recorded()
     expect(await run.state('a')).toBe('FAILED 1')
-    expect(processor.works.map(({ attempt }) => attempt)).not.toContain(2)
+    expect(processor.attempts.map(({ attempt }) => attempt)).not.toContain(2)
   })
 
   test('is asked by a stop until it can wait no longer; the outcome is left to the next process', async () => {

@@ -55,7 +55,7 @@ describe('a call', () => {
     run.clock.pass(SNOOZE_MS)
     await workOff(run)
     expect(await run.state('a')).toBe('PROCESSED 1')
-    const given = processor.works.map(({ attempt, startedAt, now }) => [attempt, startedAt, now])
+    const given = processor.attempts.map(({ attempt, startedAt, now }) => [attempt, startedAt, now])
     expect(given).toEqual([
       [1, START, START],
       [1, START, START + SNOOZE_MS],
@@ -101,13 +101,14 @@ describe('many calls', () => {
     await Promise.all(names.map((name) => run.accept(name, 'HANG')))
     const commits = run.metrics.commits.length
     const steps: [number | undefined, number][] = []
-    for (let i = 0; i < 4; i++) steps.push([await run.scheduler.runOnce(), processor.works.length])
+    for (let i = 0; i < 4; i++)
+      steps.push([await run.scheduler.runOnce(), processor.attempts.length])
     expect(steps).toEqual([
       [0, 100],
       [0, 200],
       [0, 250],
       [undefined, 250],
     ])
-    expect(run.metrics.commits.slice(commits).map(({ works }) => works)).toEqual([1, 1, 1])
+    expect(run.metrics.commits.slice(commits).map(({ batchSize }) => batchSize)).toEqual([1, 1, 1])
   })
 })

@@ -39,14 +39,14 @@ describe('a wait', () => {
     expect(await run.state('txn_0')).toBe('PROCESSED 1')
     expect(await run.scheduler.runOnce()).toBeUndefined()
     expect(run.metrics.commits).toHaveLength(1)
-    expect(run.store.readings().transactions).toMatchObject({ PENDING: 0, PROCESSED: 3 })
+    expect((await run.store.readings()).transactions).toMatchObject({ PENDING: 0, PROCESSED: 3 })
   })
 
   test('costs no timer and no place among the calls, however many there are', async () => {
     await using run = testScheduler(simulatedProcessor(DELAY_MS), { concurrency: 1 })
     await Promise.all(names(200).map((name) => run.accept(name)))
     expect(await run.work()).toBe(DELAY_MS)
-    expect(run.store.readings().transactions).toMatchObject({ PENDING: 0, PROCESSING: 200 })
+    expect((await run.store.readings()).transactions).toMatchObject({ PENDING: 0, PROCESSING: 200 })
     expect(run.clock.timers).toBe(0)
   })
 
@@ -68,7 +68,7 @@ describe('one commit', () => {
   test('takes a bounded share of a large backlog, and the rest comes next', async () => {
     await using run = testScheduler(simulatedProcessor(DELAY_MS), { maxBacklog: 2000 })
     await Promise.all(names(1200).map((name) => run.accept(name)))
-    const begun = () => run.store.readings().transactions.PROCESSING
+    const begun = () => (await run.store.readings()).transactions.PROCESSING
     const steps: [number | undefined, number][] = []
     for (let i = 0; i < 4; i++) steps.push([await run.scheduler.runOnce(), begun()])
     expect(steps).toEqual([
@@ -81,7 +81,7 @@ describe('one commit', () => {
     expect(await run.scheduler.runOnce()).toBe(0)
     expect(begun()).toBe(700)
     expect(await run.work()).toBeUndefined()
-    expect(run.store.readings().transactions.PROCESSED).toBe(1200)
+    expect((await run.store.readings()).transactions.PROCESSED).toBe(1200)
   })
 })
 
@@ -147,7 +147,7 @@ describe('a restart', () => {
     clock.pass(DELAY_MS)
     await second.work()
     await second.recorded()
-    expect(calls.works).toMatchObject([{ attempt: 1, startedAt: START }])
+    expect(calls.attempts).toMatchObject([{ attempt: 1, startedAt: START }])
     expect(await second.state('a')).toBe('PROCESSED 1')
   })
 

@@ -6,7 +6,7 @@ import { type TestStore, testStore } from '../support/store.ts'
 const MAX_ATTEMPTS = 8
 
 function take(store: TestStore, claim = 1, limit = 100): Promise<Job[]> {
-  return store.commit(() => store.jobs.take(store.clock.now(), limit, claim))
+  return store.work.claim(limit, 'earliest')
 }
 
 /** Takes the one job that is due. */
@@ -35,7 +35,7 @@ function settle(store: TestStore, job: Job, settlement: Settlement) {
 }
 
 function recover(store: TestStore, maxAttempts = MAX_ATTEMPTS): Promise<number> {
-  return store.commit(() => store.jobs.recover(store.clock.now(), maxAttempts))
+  return store.work.start(maxAttempts)
 }
 
 const tables = (store: TestStore) =>
@@ -125,7 +125,7 @@ describe('taking what was tried least', () => {
       ],
       [{ id: 1, attempt: 1, started_at: START + 1004, finished_at: null, outcome: null }],
     ])
-    expect(store.readings().transactions).toMatchObject({ PENDING: 1, PROCESSING: 1 })
+    expect((await store.readings()).transactions).toMatchObject({ PENDING: 1, PROCESSING: 1 })
     expect(await settle(store, job as Job, { kind: 'done' })).toBe('settled')
   })
 

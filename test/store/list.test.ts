@@ -249,7 +249,7 @@ describe('a list', () => {
       clock: parts.clock,
     })
     const inbox = createInbox(database, counts, 10)
-    const accepted = queue.submit(() => inbox.accept(sentTransaction(), clock.now()))
+    const accepted = queue.write(() => inbox.accept(sentTransaction(), clock.now()))
     const sync = await disk.next()
     let answered = false
     const listed = list({}, { before: undefined, limit: 1 }).then((page) => {
@@ -274,7 +274,7 @@ describe('a list', () => {
       commits: queue,
       clock: parts.clock,
     })
-    const stored = reasonOf(queue.submit(parts.put('a')))
+    const stored = reasonOf(queue.write(parts.put('a')))
     const sync = await disk.next()
     const listed = reasonOf(list({}, { before: undefined, limit: 1 }))
     sync.reject(new Error('EIO'))

@@ -8,7 +8,7 @@ import { noCounts, rowsOf, sentTransaction, type TestStore, testStore } from '..
 
 /** What is counted in memory, after a look that the database says the same. */
 function counted(store: TestStore): Counts {
-  const counts = store.readings().transactions
+  const counts = (await store.readings()).transactions
   const sql = 'SELECT status, count(*) AS count FROM transactions GROUP BY status'
   const stored = rowsOf(store.dataDir, sql).map(({ status, count }) => [status, count])
   expect(counts).toEqual({ ...noCounts(), ...Object.fromEntries(stored) })
@@ -50,16 +50,16 @@ describe('the transactions by state', () => {
     expect(counted(store)).toMatchObject({ PENDING: 2, PROCESSING: 1 })
     await work(store)
     expect(counted(store)).toMatchObject({ PENDING: 1, PROCESSING: 2 })
-    await store.commit(() => store.jobs.recover(store.clock.now(), 8))
+    await store.work.start(8)
     expect(counted(store)).toMatchObject({ PENDING: 2, PROCESSING: 1 })
     await work(store)
-    await store.commit(() => store.jobs.recover(store.clock.now(), 1))
+    await store.work.start(1)
     expect(counted(store)).toEqual({ PENDING: 1, PROCESSING: 1, PROCESSED: 1, FAILED: 2 })
     store.clock.pass(5000)
-    await store.commit(() => store.waits.step(store.clock.now(), 1000, 100))
+    await store.work.advanceWaits(1000, 100)
     expect(counted(store)).toEqual({ PENDING: 0, PROCESSING: 1, PROCESSED: 2, FAILED: 2 })
     store.clock.pass(1000)
-    await store.commit(() => store.waits.step(store.clock.now(), 1000, 100))
+    await store.work.advanceWaits(1000, 100)
     expect(counted(store)).toEqual({ PENDING: 0, PROCESSING: 0, PROCESSED: 3, FAILED: 2 })
   })
 
@@ -109,7 +109,7 @@ describe('the transactions by state', () => {
     await second.close()
     // With a waited attempt that is open and not claimed.
     await using third = testStore({ dataDir: first.dataDir })
-    await third.commit(() => third.waits.step(third.clock.now(), 1000, 100))
+    await third.work.advanceWaits(1000, 100)
     expect(counted(third)).toEqual({ ...counts, PENDING: 1, PROCESSING: 2 })
     await third.close()
     await using fourth = testStore({ dataDir: first.dataDir })
@@ -119,7 +119,7 @@ describe('the transactions by state', () => {
   test('of a database where all is finished are right after a restart', async () => {
     await using first = testStore()
     await first.acceptAll('a', 'b', 'c')
-    await first.commit(() => first.waits.step(first.clock.now(), 0, 2))
+    await first.work.advanceWaits(0, 2)
     await work(first, { kind: 'fail', detail: '' })
     await first.close()
     await using second = testStore({ dataDir: first.dataDir })

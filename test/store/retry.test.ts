@@ -51,7 +51,7 @@ function storeWith(
 
 /** What is counted in memory, after a look that the database says the same. */
 function counted(store: TestStore): Counts {
-  const counts = store.readings().transactions
+  const counts = (await store.readings()).transactions
   const sql = 'SELECT status, count(*) AS count FROM transactions GROUP BY status'
   const stored = rowsOf(store.dataDir, sql).map(({ status, count }) => [status, count])
   expect(counts).toEqual({ ...noCounts(), ...Object.fromEntries(stored) })
@@ -82,7 +82,7 @@ describe('a retry of one', () => {
     store.clock.pass(60_000)
     store.clock.stepWall(3_600_000)
     const [before] = store.rows('transactions')
-    const retry = await store.retries.one('txn_1')
+    const retry = await store.retry('txn_1')
     const stored = await store.find('txn_1')
     expect<unknown>(retry).toEqual({ kind: 'retried', stored })
     expect(stored).toMatchObject({ status: 'PENDING', attempts: 3, error: 'no luck' })
@@ -106,17 +106,17 @@ describe('a retry of one', () => {
     ] as const) {
       const stored = await store.find(id)
       expect(stored?.status).toBe(status)
-      expect<unknown>(await store.retries.one(id)).toEqual({ kind: 'not_failed', stored })
+      expect<unknown>(await store.retry(id)).toEqual({ kind: 'not_failed', stored })
     }
-    expect(await store.retries.one('txn_4')).toEqual({ kind: 'unknown' })
-    expect(await store.retries.one('TXN_1')).toEqual({ kind: 'unknown' })
+    expect(await store.retry('txn_4')).toEqual({ kind: 'unknown' })
+    expect(await store.retry('TXN_1')).toEqual({ kind: 'unknown' })
     expect(everything(store)).toEqual(before)
     expect(counted(store)).toEqual({ PENDING: 1, PROCESSING: 1, PROCESSED: 1, FAILED: 0 })
   })
 
   test('comes to pass once, however many ask for it at once', async () => {
     await using store = storeWith(1)
-    const retries = Array.from({ length: 10 }, () => store.retries.one('txn_1'))
+    const retries = Array.from({ length: 10 }, () => store.retry('txn_1'))
     const kinds = (await Promise.all(retries)).map(({ kind }) => kind)
     expect(kinds).toEqual(['retried', ...Array(9).fill('not_failed')])
     expect(store.rows('jobs')).toHaveLength(1)
@@ -127,13 +127,13 @@ describe('a retry of one', () => {
     await using store = storeWith(2)
     const fault = new Error('not this one')
     const [one, undone, other] = await Promise.all([
-      store.retries.one('txn_1'),
+      store.retry('txn_1'),
       store
         .commit(() => {
           throw fault
         })
         .catch((error) => error),
-      store.retries.one('txn_2'),
+      store.retry('txn_2'),
     ])
     expect([one.kind, undone, other.kind]).toEqual(['retried', fault, 'retried'])
     expect(counted(store)).toEqual({ ...noCounts(), PENDING: 2 })
@@ -142,20 +142,20 @@ describe('a retry of one', () => {
   test('is there after a restart, due and counted', async () => {
     await using first = storeWith(2)
     first.clock.pass(1_000)
-    await first.retries.one('txn_2')
+    await first.retry('txn_2')
     await first.close()
     await using store = testStore({ dataDir: first.dataDir })
     expect(counted(store)).toEqual({ ...noCounts(), PENDING: 1, FAILED: 1 })
     // The clock of the new process begins no earlier than the retry.
     expect(store.clock.now().steady).toBe(START + 1_000)
-    const [job] = await store.commit(() => store.jobs.take(store.clock.now(), 10, 1))
+    const [job] = await store.work.claim(10, 'earliest')
     expect(job).toMatchObject({ attempt: 4, tries: 1, transaction: { transactionId: 'txn_2' } })
   })
 
   test('makes the next attempt one more, with all tries before it', async () => {
     await using store = storeWith(1)
     for (let attempt = 4; attempt <= 6; attempt++) {
-      await store.retries.one('txn_1')
+      await store.retry('txn_1')
       await store.commit(() => {
         const now = store.clock.now()
         const [job] = store.jobs.take(now, 1, attempt)
@@ -173,8 +173,8 @@ describe('a retry of one', () => {
 
   test('of a wait goes on as a wait, with an attempt of its own', async () => {
     await using store = storeWith(1)
-    await store.retries.one('txn_1')
-    const step = () => store.commit(() => store.waits.step(store.clock.now(), 1_000, 100))
+    await store.retry('txn_1')
+    const step = () => store.work.advanceWaits(1_000, 100)
     expect(await step()).toEqual({ latenessMs: [0], finished: 0 })
     store.clock.pass(1_000)
     expect(await step()).toEqual({ latenessMs: [0], finished: 1 })
@@ -191,7 +191,7 @@ describe('a retry of many', () => {
   test('only counts, and changes nothing, where that is asked for', async () => {
     await using store = storeWith(4 * 2_600, { status: MIXED })
     const before = everything(store)
-    expect(await store.retries.all({}, true)).toEqual({ matched: 2_600, retried: 0 })
+    expect(await store.retryAll({}, { dryRun: true })).toEqual({ matched: 2_600, retried: 0 })
     expect(everything(store)).toEqual(before)
     expect(counted(store)).toMatchObject({ PENDING: 2_600, FAILED: 2_600 })
   })
@@ -208,7 +208,7 @@ describe('a retry of many', () => {
       expect(due).toHaveLength(failed)
       const pending = store.rows('jobs')
       store.clock.pass(5)
-      expect(await store.retries.all({}, false)).toEqual({ matched: failed, retried: failed })
+      expect(await store.retryAll({}, { dryRun: false })).toEqual({ matched: failed, retried: failed })
       expect(store.rows('transactions')).toEqual(
         before.map((row) => ({ ...row, status: row.status === 'FAILED' ? 'PENDING' : row.status })),
       )
@@ -219,7 +219,7 @@ describe('a retry of many', () => {
       expect(jobs.filter(isNew)).toEqual(due.map((id) => ({ id, ...fresh })))
       expect(jobs.filter((job) => !isNew(job))).toEqual(pending)
       expect(counted(store)).toMatchObject({ FAILED: 0, PENDING: failed + pending.length })
-      expect(await store.retries.all({}, false)).toEqual({ matched: 0, retried: 0 })
+      expect(await store.retryAll({}, { dryRun: false })).toEqual({ matched: 0, retried: 0 })
     },
   )
 
@@ -240,8 +240,8 @@ describe('a retry of many', () => {
       const ids = rowsOf(store.dataDir, meant).map(({ id }) => id)
       const already = byStatus(store, 'PENDING').map(({ id }) => id)
       const matched = ids.length
-      expect(await store.retries.all(filter, true)).toEqual({ matched, retried: 0 })
-      expect(await store.retries.all(filter, false)).toEqual({ matched, retried: matched })
+      expect(await store.retryAll(filter, { dryRun: true })).toEqual({ matched, retried: 0 })
+      expect(await store.retryAll(filter, { dryRun: false })).toEqual({ matched, retried: matched })
       const pending = byStatus(store, 'PENDING').map(({ id }) => id)
       expect(pending.sort()).toEqual([...already, ...ids].sort())
       counted(store)
@@ -251,7 +251,7 @@ describe('a retry of many', () => {
   test('meets none twice that fails again while it goes on', async () => {
     await using store = storeWith(3 * BATCH + 20)
     let over = false
-    const all = store.retries.all({}, false).finally(() => {
+    const all = store.retryAll({}, { dryRun: false }).finally(() => {
       over = true
     })
     const failed: number[] = []
@@ -268,9 +268,9 @@ describe('a retry of many', () => {
   test('and another at the same time share what there is', async () => {
     await using store = storeWith(2 * BATCH + 7)
     const [first, second, one] = await Promise.all([
-      store.retries.all({}, false),
-      store.retries.all({}, false),
-      store.retries.one('txn_3'),
+      store.retryAll({}, { dryRun: false }),
+      store.retryAll({}, { dryRun: false }),
+      store.retry('txn_3'),
     ])
     const byOne = one.kind === 'retried' ? 1 : 0
     expect(first.retried + second.retried + byOne).toBe(2 * BATCH + 7)
@@ -281,7 +281,7 @@ describe('a retry of many', () => {
   test('lets webhooks be stored between any two of its commits', async () => {
     await using store = storeWith(4 * BATCH, {}, { maxBacklog: 10_000 })
     let over = false
-    const all = store.retries.all({}, false).finally(() => {
+    const all = store.retryAll({}, { dryRun: false }).finally(() => {
       over = true
     })
     let stored = 0
@@ -289,7 +289,7 @@ describe('a retry of many', () => {
     expect(await all).toEqual({ matched: 4 * BATCH, retried: 4 * BATCH })
     // One for each commit, at least: both are in each.
     expect(stored).toBeGreaterThanOrEqual(4)
-    const commits = store.metrics.commits.map(({ works }) => works)
+    const commits = store.metrics.commits.map(({ batchSize }) => batchSize)
     expect(Math.max(...commits)).toBeLessThanOrEqual(2)
     expect(counted(store)).toEqual({ ...noCounts(), PENDING: 4 * BATCH + stored })
   })
@@ -304,21 +304,21 @@ describe('a retry of many', () => {
     for (; counted(store).PENDING === 0; pages++) {
       expect(pages).toBeLessThan(100)
       limit(pages)
-      expect(await reasonOf(store.retries.all({}, false))).toBe('full')
+      expect(await reasonOf(store.retryAll({}, { dryRun: false }))).toBe('full')
     }
     const { PENDING, FAILED } = counted(store)
     expect([PENDING % BATCH, PENDING + FAILED]).toEqual([0, 4 * BATCH])
     expect(FAILED).toBeGreaterThan(0)
-    expect(await store.retries.all({}, true)).toEqual({ matched: FAILED, retried: 0 })
+    expect(await store.retryAll({}, { dryRun: true })).toEqual({ matched: FAILED, retried: 0 })
     limit(10_000)
-    expect(await store.retries.all({}, false)).toEqual({ matched: FAILED, retried: FAILED })
+    expect(await store.retryAll({}, { dryRun: false })).toEqual({ matched: FAILED, retried: FAILED })
     expect(counted(store)).toEqual({ ...noCounts(), PENDING: 4 * BATCH })
     expect(store.fatal).toEqual([])
   })
 
   test('is refused by a store that closes, and a restart finds all that was retried', async () => {
     await using first = storeWith(6 * BATCH)
-    const all = reasonOf(first.retries.all({}, false))
+    const all = reasonOf(first.retryAll({}, { dryRun: false }))
     // The first commit is on the disk with this one.
     await first.commit(() => {})
     await first.close()
@@ -327,7 +327,7 @@ describe('a retry of many', () => {
     const { PENDING, FAILED } = counted(store)
     expect(PENDING).toBeGreaterThanOrEqual(BATCH)
     expect([PENDING % BATCH, PENDING + FAILED]).toEqual([0, 6 * BATCH])
-    expect(await store.retries.all({}, false)).toEqual({ matched: FAILED, retried: FAILED })
+    expect(await store.retryAll({}, { dryRun: false })).toEqual({ matched: FAILED, retried: FAILED })
     expect(store.rows('jobs')).toHaveLength(6 * BATCH)
   })
 })

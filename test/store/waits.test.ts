@@ -6,7 +6,7 @@ import { type TestStore, testStore } from '../support/store.ts'
 const WAIT_MS = 30_000
 
 function step(store: TestStore, waitMs = WAIT_MS, limit = 100): Promise<WaitStep> {
-  return store.commit(() => store.waits.step(store.clock.now(), waitMs, limit))
+  return store.work.advanceWaits(waitMs, limit)
 }
 
 const tables = (store: TestStore) =>
@@ -123,7 +123,7 @@ describe('a step', () => {
   test('leaves alone what a call has claimed', async () => {
     await using store = testStore()
     await store.acceptAll('claimed')
-    await store.commit(() => store.jobs.take(store.clock.now(), 1, 7))
+    await store.work.claim(1, 'earliest')
     const before = tables(store)
     expect(await step(store, 0)).toEqual({ latenessMs: [], finished: 0 })
     expect(tables(store)).toEqual(before)
@@ -156,14 +156,14 @@ describe('a step', () => {
     await step(store, WAIT_MS, 1)
     store.clock.pass(WAIT_MS)
     const before = tables(store)
-    const counts = { ...store.readings().transactions }
+    const counts = { ...(await store.readings()).transactions }
     const undone = store.commit(() => {
       expect(store.waits.step(store.clock.now(), WAIT_MS, 100).finished).toBe(1)
       throw new Error('undone')
     })
     await expect(undone).rejects.toThrow('undone')
     expect(tables(store)).toEqual(before)
-    expect(store.readings().transactions).toEqual(counts)
+    expect((await store.readings()).transactions).toEqual(counts)
     expect((await step(store)).finished).toBe(1)
   })
 

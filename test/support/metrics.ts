@@ -3,7 +3,7 @@ import type { Metrics } from '../../src/telemetry/metrics.ts'
 
 /** Metrics that remember what was measured. */
 export type RecordingMetrics = Metrics & {
-  commits: { works: number; durationMs: number }[]
+  commits: { batchSize: number; durationMs: number }[]
   latenessMs: number[]
   /** Attempts that have ended, by how; none where there was none. */
   ended: Partial<Record<AttemptOutcome, number>>
@@ -25,8 +25,8 @@ export function recordingMetrics(): RecordingMetrics {
       if (count > 0) ended[outcome] = (ended[outcome] ?? 0) + count
     },
     late: (ms) => void latenessMs.push(ms),
-    commit: (works, durationMs) => void commits.push({ works, durationMs }),
-    stall() {},
+    commit: (batchSize, durationMs) => void commits.push({ batchSize, durationMs }),
+    eventLoopLag() {},
     targetFailing: (failing) => void failings.push(failing),
     failings,
   }

@@ -1,8 +1,8 @@
-import type { Outcome, Processor, Work } from '../../src/processors/processor.ts'
+import type { Attempt, Outcome, Processor } from '../../src/processors/processor.ts'
 import { Scheduler, type SchedulerDeps } from '../../src/scheduler/scheduler.ts'
 import type { ManualClock } from './clock.ts'
+import { recordingLog } from './log.ts'
 import type { RecordingMetrics } from './metrics.ts'
-import { recordingLog } from './service.ts'
 import { sentTransaction, type TestStore, type TestStoreOptions, testStore } from './store.ts'
 
 /** What one attempt comes to. A SNOOZE is for 10 s, after which the same attempt goes on. */
@@ -14,13 +14,13 @@ export const SNOOZE_MS = 10_000
 export const REST_MS = 10
 
 /** A call that goes on until the test ends it. */
-export type HangingCall = Work & { end(outcome?: Outcome): void; break(error: unknown): void }
+export type HangingCall = Attempt & { end(outcome?: Outcome): void; break(error: unknown): void }
 
 export type ScriptedCalls = Extract<Processor, { kind: 'call' }> & {
   /** All that it was given, in order. */
-  works: Work[]
+  attempts: Attempt[]
   /** Looks around before each attempt. */
-  before: (work: Work) => unknown
+  before: (attempt: Attempt) => unknown
   /** The next call that hangs, once it does. */
   hanging(): Promise<HangingCall>
   /** Breaks all calls that hang, so that a test that failed can end. */
@@ -40,7 +40,7 @@ export function scriptedCalls(): ScriptedCalls {
   const open = new Set<(error: unknown) => void>()
   return {
     kind: 'call',
-    works: [],
+    attempts: [],
     before: () => {},
     active: 0,
     activeMax: 0,
@@ -50,17 +50,17 @@ export function scriptedCalls(): ScriptedCalls {
     abandon() {
       for (const reject of open) reject(new Error('The test is over.'))
     },
-    async process(work) {
-      this.works.push(work)
+    async process(attempt) {
+      this.attempts.push(attempt)
       this.active++
       this.activeMax = Math.max(this.active, this.activeMax)
       try {
-        this.before(work)
-        const line = lineOf(work)
-        if (line !== 'HANG') return act(line, work)
+        this.before(attempt)
+        const line = lineOf(attempt)
+        if (line !== 'HANG') return act(line, attempt)
         const { promise, resolve, reject } = Promise.withResolvers<Outcome>()
         const call = {
-          ...work,
+          ...attempt,
           end: (end: Outcome = { kind: 'done' }) => resolve(end),
           break: reject,
         }
@@ -76,24 +76,24 @@ export function scriptedCalls(): ScriptedCalls {
   }
 }
 
-function lineOf({ transaction, attempt }: Work): Line {
+function lineOf({ transaction, attempt }: Attempt): Line {
   const { script = [] } = (transaction.extra ?? {}) as { script?: Line[] }
   return script[Math.min(attempt, script.length) - 1] ?? 'OK'
 }
 
-function act(line: Exclude<Line, 'HANG'>, work: Work): Outcome {
+function act(line: Exclude<Line, 'HANG'>, { attempt, startedAt, now }: Attempt): Outcome {
   switch (line) {
     case 'OK':
       return { kind: 'done' }
     case 'ERROR':
-      throw new Error(`attempt ${work.attempt} broke`)
+      throw new Error(`attempt ${attempt} broke`)
     case 'RETRY':
-      return { kind: 'retry', detail: `attempt ${work.attempt} was put off` }
+      return { kind: 'retry', detail: `attempt ${attempt} was put off` }
     case 'FAIL':
-      return { kind: 'fail', detail: `attempt ${work.attempt} was refused` }
+      return { kind: 'fail', detail: `attempt ${attempt} was refused` }
     case 'SNOOZE': {
-      const until = work.startedAt + SNOOZE_MS
-      return work.now >= until ? { kind: 'done' } : { kind: 'snooze', until }
+      const until = startedAt + SNOOZE_MS
+      return now >= until ? { kind: 'done' } : { kind: 'snooze', until }
     }
     default:
       return line satisfies never
@@ -135,10 +135,11 @@ export function testScheduler(
   const { clock, metrics } = store
   const log = recordingLog()
   const limits = { random, maxAttempts, concurrency }
-  const scheduler = new Scheduler({ ...store, processor, log, ...limits })
+  const { work } = store
+  const scheduler = new Scheduler({ work, processor, clock, metrics, log, ...limits })
   async function recorded(): Promise<void> {
-    await store.probe()
-    await store.probe()
+    await store.health()
+    await store.health()
   }
 
   return {

@@ -25,8 +25,8 @@ export function scriptedService(options: TestServiceOptions = {}): ScriptedServi
   const processor = scriptedCalls()
   const service = testService({ processor, ...options })
   async function recorded(): Promise<void> {
-    await service.store.probe()
-    await service.store.probe()
+    await service.store.health()
+    await service.store.health()
   }
   return {
     ...service,

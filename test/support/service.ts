@@ -3,26 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Config, readConfig } from '../../src/config/read-config.ts'
 import { openService, type Service, type ServiceDeps } from '../../src/service.ts'
-import type { Log, LogLevel } from '../../src/telemetry/log.ts'
 import { type ManualClock, manualClock } from './clock.ts'
-
-export type LogEntry = { level: LogLevel; message: string; fields: Record<string, unknown> }
-
-/** A log that remembers. */
-export function recordingLog(): Log & { entries: LogEntry[] } {
-  const entries: LogEntry[] = []
-  const record =
-    (level: LogLevel): Log[LogLevel] =>
-    (message, fields = {}) =>
-      void entries.push({ level, message, fields })
-  return {
-    entries,
-    debug: record('debug'),
-    info: record('info'),
-    warn: record('warn'),
-    error: record('error'),
-  }
-}
+import { recordingLog } from './log.ts'
 
 /** A new directory that is gone when the `using` block ends. */
 export function temporaryDirectory(): Disposable & { path: string } {

@@ -1,26 +1,25 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
 import type { Transaction } from '../../src/domain/transaction.ts'
-import type { Counts } from '../../src/store/sqlite/counts.ts'
-import {
-  type CommitDeps,
-  CommitQueue,
-  StorageUnavailable,
-} from '../../src/store/sqlite/database/commit-queue.ts'
+import { type Counts, saveCounts } from '../../src/store/sqlite/counts.ts'
+import { type CommitDeps, CommitQueue } from '../../src/store/sqlite/database/commit-queue.ts'
 import { type OpenDatabase, openDatabase } from '../../src/store/sqlite/database/open-database.ts'
-import { openStore, type Store } from '../../src/store/sqlite/open-store.ts'
+import { openStore, type SqliteStore } from '../../src/store/sqlite/open-store.ts'
+import { type Claimed, StorageUnavailable, type Store } from '../../src/store/store.ts'
 import { type ManualClock, manualClock } from './clock.ts'
+import { recordingLog } from './log.ts'
 import { type RecordingMetrics, recordingMetrics } from './metrics.ts'
 import { temporaryDirectory } from './service.ts'
 
 /** A row as SQLite gives it. */
 export type Row = Record<string, unknown>
 
-export type TestStore = Store & {
+export type TestStore = SqliteStore & {
   clock: ManualClock
   dataDir: string
   metrics: RecordingMetrics
   fatal: unknown[]
+  log: ReturnType<typeof recordingLog>
   /** All rows of a table, read by another connection: what is committed. */
   rows(table: string): Row[]
   /** Stores new transactions with these ids. */
@@ -38,7 +37,8 @@ export function testStore(options: TestStoreOptions = {}): TestStore {
   const fatal: unknown[] = []
   const onFatal = (error: unknown) => void fatal.push(error)
   const metrics = recordingMetrics()
-  const store = openStore({ dataDir, clock, maxBacklog, metrics, onFatal })
+  const log = recordingLog()
+  const store = openStore({ dataDir, clock, log, maxBacklog, metrics, onFatal })
   let closed: Promise<void> | undefined
   const close = () => {
     closed ??= store.close()
@@ -51,6 +51,7 @@ export function testStore(options: TestStoreOptions = {}): TestStore {
     dataDir,
     metrics,
     fatal,
+    log,
     rows: (table) => rowsOf(dataDir, `SELECT * FROM ${table}`),
     async acceptAll(...transactionIds) {
       const accepted = await Promise.all(
@@ -71,6 +72,18 @@ export function testStore(options: TestStoreOptions = {}): TestStore {
 export function rowsOf(dataDir: string, sql: string): Row[] {
   using database = new Database(join(dataDir, 'txhook.db'), { readonly: true })
   return database.query(sql).all() as Row[]
+}
+
+/** How many transactions there are in each state. */
+export async function countsOf(store: Pick<Store, 'readings'>): Promise<Counts> {
+  return (await store.readings()).transactions
+}
+
+/** Claims the one job that is due. */
+export async function claimOne(store: Pick<Store, 'work'>): Promise<Claimed> {
+  const [claimed, ...others] = await store.work.claim(100, 'earliest')
+  if (!claimed || others.length > 0) throw new Error('There was not one job due.')
+  return claimed
 }
 
 /** The counts of an empty database. */
@@ -175,7 +188,8 @@ export function testQueue(deps: Partial<CommitDeps> = {}): TestQueue {
   const counts = noCounts()
   const fatal: unknown[] = []
   const onFatal = (error: unknown) => void fatal.push(error)
-  const parts = { ...database, counts, monotonic, metrics, onFatal }
+  const saveState = () => saveCounts(counts)
+  const parts = { ...database, saveState, monotonic, metrics, onFatal }
   const insert = client.prepare('INSERT INTO notes VALUES (?)')
   return {
     queue: new CommitQueue({ ...parts, ...deps }),

@@ -21,7 +21,7 @@ function busyMetrics() {
   for (const outcome of ATTEMPT_OUTCOMES) metrics.attempts(outcome, 2)
   metrics.late(20)
   metrics.commit(7, 4)
-  metrics.stall(0.5)
+  metrics.eventLoopLag(0.5)
   return metrics
 }
 
@@ -100,8 +100,8 @@ describe('what is measured meanwhile', () => {
     metrics.late(7 * 3_600_000)
     metrics.commit(3, 4)
     metrics.commit(300, 40)
-    metrics.stall(0.25)
-    metrics.stall(120)
+    metrics.eventLoopLag(0.25)
+    metrics.eventLoopLag(120)
     const families = await expose(metrics)
     const lateness = histogramOf(families, 'txhook_job_lateness_seconds')
     expect(lateness).toMatchObject({ count: 3, sum: 25_201.5 })

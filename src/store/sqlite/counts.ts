@@ -1,37 +1,37 @@
 import { desc, sql } from 'drizzle-orm'
 import type { Status } from '../../domain/transaction.ts'
-import type { Connection } from './database/open-database.ts'
+import type { Connection } from './database/connection.ts'
 import { jobs, transactions } from './schema.ts'
 
 /**
- * How many transactions there are in each state. Kept in memory, since to count a large table takes
- * seconds: written inside a commit only, and undone with it.
+ * How many transactions there are in each state. Kept in memory, since counting a large table takes
+ * seconds; changed inside a commit only, and restored where it is rolled back.
  */
 export type Counts = Record<Status, number>
 
-/** Transactions that are not finished. */
+/** Unfinished transactions. */
 export function backlogOf({ PENDING, PROCESSING }: Counts): number {
   return PENDING + PROCESSING
 }
 
-/** A transaction goes from one state to another. */
-export function move(counts: Counts, from: Status, to: Status): void {
-  counts[from]--
-  counts[to]++
+/** So many transactions go from one state to another. */
+export function countTransition(counts: Counts, from: Status, to: Status, transitions = 1): void {
+  counts[from] -= transitions
+  counts[to] += transitions
 }
 
-/** What the unfinished work of a database says at the start. */
-export type Beginning = {
-  counts: Counts
-  /** The newest steady time that a job bears, in ms; 0 where there is none. */
-  newestTime: number
+/** Returns a function that restores what the counts are now. */
+export function saveCounts(counts: Counts): () => void {
+  const saved = { ...counts }
+  return () => void Object.assign(counts, saved)
 }
 
 /**
- * Counts without looking at what is finished: no row of `transactions` is ever deleted, so that the
- * highest key is their number.
+ * Counts at the start, without reading what is finished: no row of `transactions` is ever deleted,
+ * so the highest key is their number. `newestTime`: the newest steady time in a job, in ms; 0 where
+ * there is none.
  */
-export function loadCounts({ orm }: Connection): Beginning {
+export function loadCounts({ orm }: Connection): { counts: Counts; newestTime: number } {
   const unfinished = orm
     .select({
       count: sql<number>`count(*)`,

@@ -1,83 +1,60 @@
 import { and, desc, eq, lt, type SQL, sql } from 'drizzle-orm'
 import type { Clock } from '../../clock.ts'
+import type { TransactionFilter } from '../../domain/filter.ts'
 import type { Difference, StoredTransaction } from '../../domain/transaction.ts'
+import { type Conflict, InvalidCursor, type Page, type PageRequest } from '../store.ts'
 import type { CommitQueue } from './database/commit-queue.ts'
-import type { Connection } from './database/open-database.ts'
+import type { Connection } from './database/connection.ts'
 import { columnsOf, prepareStatement } from './database/statement.ts'
 import { fromRow, type TransactionRow } from './reads.ts'
-import type { Scan, TransactionFilter } from './scan.ts'
+import type { Scan } from './scan.ts'
 import type { ScanQueue } from './scan-queue.ts'
 import { conflicts, transactions } from './schema.ts'
 
-/** Where a page begins, and how long it may be. */
-export type PageRequest = {
-  /** Only what came before the row with this key; undefined: from the newest on. */
-  before: number | undefined
-  limit: number
-}
-
-/** A page, newest first. */
-export type Page<T> = {
-  data: T[]
-  /** What the next page begins before; null: this is the last one. */
-  next: number | null
-}
-
-/** A webhook that came under a known `transaction_id` with other content. */
-export type Conflict = {
-  id: number
-  transactionId: string
-  /** Wall time in ms. */
-  receivedAt: number
-  differences: Difference[]
-}
-
-/** A page is as long as was asked for, unless its rows are large or far apart. */
+/** A page has as many rows as asked for, unless they are large or far apart. */
 const PAGE_BYTES_MAX = 1024 * 1024
 const PAGE_MS_MAX = 5_000
 
 export type ListDeps = {
   scan: Scan
   scanQueue: ScanQueue
-  commits: Pick<CommitQueue, 'read' | 'peek'>
+  commits: Pick<CommitQueue, 'readDurable' | 'readLatest'>
   clock: Pick<Clock, 'monotonic'>
 }
 
-/**
- * Lists transactions: a page is gathered over as many turns as it takes to find its rows. It ends
- * early where these are large, or not found in time, or nobody waits for them any more; `next` then
- * leads on, also from a page that is empty.
- */
+/** Lists transactions: a page takes as many slices of a scan as it needs to find its rows. */
 export function createList({ scan, scanQueue, commits, clock }: ListDeps) {
   return async (
     filter: TransactionFilter,
-    { before, limit }: PageRequest,
+    { cursor, limit }: PageRequest,
     signal?: AbortSignal,
   ): Promise<Page<StoredTransaction>> => {
     const until = clock.monotonic() + PAGE_MS_MAX
     const rows: TransactionRow[] = []
     let bytes = 0
-    let from = before ?? Number.MAX_SAFE_INTEGER
+    let before = keyBefore(cursor)
     const enough = () =>
-      // One more than is shown tells whether there is a next page.
+      // One more than is shown says whether there is a next page.
       rows.length > limit ||
       bytes >= PAGE_BYTES_MAX ||
       clock.monotonic() > until ||
       signal?.aborted === true
-    await scanQueue.read(async (take) => {
+    await scanQueue.scan(async (runSlice) => {
       do {
         const wanted = limit + 1 - rows.length
-        const slice = await take(() => commits.peek(() => scan.rows(filter, from, wanted)))
+        const slice = await runSlice(() =>
+          commits.readLatest(() => scan.rows(filter, before, wanted)),
+        )
         rows.push(...slice.rows)
         for (const { extra } of slice.rows) bytes += extra?.length ?? 0
-        from = slice.before
-      } while (from > 0 && !enough())
+        before = slice.before
+      } while (before > 0 && !enough())
     })
     const data = rows.slice(0, limit)
-    const goesOn = rows.length > limit ? (data.at(-1)?.id ?? from) : from
-    // Nobody is told of what a power cut could still take back.
-    await commits.read(() => undefined)
-    return { data: data.map(fromRow), next: goesOn > 0 ? goesOn : null }
+    const next = rows.length > limit ? (data.at(-1)?.id ?? before) : before
+    // No answer shows what a power cut could still undo.
+    await commits.readDurable(() => undefined)
+    return { data: data.map(fromRow), next: next > 0 ? cursorBefore(next) : null }
   }
 }
 
@@ -85,7 +62,12 @@ export function createList({ scan, scanQueue, commits, clock }: ListDeps) {
 export function prepareConflicts({ client, orm }: Connection) {
   const value = sql.placeholder
   const query = (only?: SQL) =>
-    prepareStatement<Omit<Conflict, 'differences'> & { differences: string }>(
+    prepareStatement<{
+      id: number
+      transactionId: string
+      receivedAt: number
+      differences: string
+    }>(
       client,
       orm
         .select({ ...columnsOf(conflicts), transactionId: columnsOf(transactions).transactionId })
@@ -97,21 +79,34 @@ export function prepareConflicts({ client, orm }: Connection) {
     )
   const all = query()
   const ofOne = query(eq(transactions.transactionId, value('transactionId')))
-  return (transactionId: string | undefined, { before, limit }: PageRequest): Page<Conflict> => {
-    const values = { before: before ?? Number.MAX_SAFE_INTEGER, limit: limit + 1 }
+  return (transactionId: string | undefined, { cursor, limit }: PageRequest): Page<Conflict> => {
+    const values = { before: keyBefore(cursor), limit: limit + 1 }
     const rows =
       transactionId === undefined ? all.all(values) : ofOne.all({ ...values, transactionId })
-    const found = rows.map(({ id, receivedAt, differences, transactionId }) => ({
-      id,
-      receivedAt,
-      transactionId,
-      differences: JSON.parse(differences) as Difference[],
-    }))
-    return pageOf(found, limit)
+    const data = rows.slice(0, limit)
+    const last = rows.length > limit ? data.at(-1) : undefined
+    return { data: data.map(conflictFrom), next: last ? cursorBefore(last.id) : null }
   }
 }
 
-function pageOf<T extends { id: number }>(found: readonly T[], limit: number): Page<T> {
-  const data = found.slice(0, limit)
-  return { data, next: found.length > limit ? (data.at(-1)?.id ?? null) : null }
+function conflictFrom(row: {
+  transactionId: string
+  receivedAt: number
+  differences: string
+}): Conflict {
+  const { transactionId, receivedAt } = row
+  return { transactionId, receivedAt, differences: JSON.parse(row.differences) as Difference[] }
+}
+
+/** A cursor: the next page has the rows with keys below this one. */
+function cursorBefore(key: number): string {
+  return Buffer.from(String(key)).toString('base64url')
+}
+
+/** @throws InvalidCursor */
+function keyBefore(cursor: string | undefined): number {
+  if (cursor === undefined) return Number.MAX_SAFE_INTEGER
+  const key = /^[1-9][0-9]{0,15}$/.exec(Buffer.from(cursor, 'base64url').toString())?.[0]
+  if (key === undefined || cursorBefore(Number(key)) !== cursor) throw new InvalidCursor()
+  return Number(key)
 }

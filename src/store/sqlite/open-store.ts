@@ -1,113 +1,109 @@
 import type { Clock } from '../../clock.ts'
-import type { StoredTransaction, Transaction } from '../../domain/transaction.ts'
-import type { Metrics, Readings } from '../../telemetry/metrics.ts'
-import { type Acceptance, createInbox } from './accept.ts'
-import { createRetries, type RetriesByHand } from './bulk-retry.ts'
-import { loadCounts } from './counts.ts'
+import type { Log } from '../../telemetry/log.ts'
+import type { Metrics } from '../../telemetry/metrics.ts'
+import { type RetryResult, StorageUnavailable, type Store } from '../store.ts'
+import { createAccept } from './accept.ts'
+import { createBulkRetry } from './bulk-retry.ts'
+import { type Counts, loadCounts, saveCounts } from './counts.ts'
 import { CommitQueue } from './database/commit-queue.ts'
-import { type OpenDatabase, openDatabase, writeProbe } from './database/open-database.ts'
-import { createJobs, type Jobs } from './jobs.ts'
-import { type Conflict, createList, type Page, type PageRequest, prepareConflicts } from './list.ts'
-import { type Attempt, prepareAttempts, prepareFind, prepareReadings } from './reads.ts'
-import { prepareScan, type TransactionFilter } from './scan.ts'
+import { writeProbe } from './database/connection.ts'
+import { type OpenDatabase, openDatabase } from './database/open-database.ts'
+import { createList, prepareConflicts } from './list.ts'
+import { fromRow, prepareAttempts, prepareFind, prepareReadings } from './reads.ts'
+import { prepareScan } from './scan.ts'
 import { ScanQueue } from './scan-queue.ts'
 import { guardTarget } from './target-guard.ts'
-import { createWaits, type Waits } from './waits.ts'
+import { createTransitions } from './transitions.ts'
+import { createWork } from './work.ts'
 
 export type StoreDeps = {
   /** Made if it is missing. */
   dataDir: string
   clock: Clock
-  /** Unfinished transactions beyond which no new one is taken. */
+  log: Log
+  /** Unfinished transactions beyond which no new one is accepted. */
   maxBacklog: number
-  /** Whether transactions are processed by calls; undefined: as they were. */
-  calls?: boolean
+  /** Whether an attempt is a call or only a wait; undefined: as before. */
+  processing?: 'calls' | 'waits'
   metrics: Pick<Metrics, 'commit'>
   /** Called once when the disk failed: the process must end, see CommitQueue. */
   onFatal(error: unknown): void
 }
 
-/** Everything that outlives the process. */
-export type Store = {
-  /** Stores a webhook's transaction; resolves when it is on the disk. */
-  accept(transaction: Transaction): Promise<Acceptance>
-  /** The transaction of this `transaction_id`, as it is on the disk. */
-  find(transactionId: string): Promise<StoredTransaction | undefined>
-  /** Transactions, newest first. */
-  list(
-    filter: TransactionFilter,
-    page: PageRequest,
-    signal?: AbortSignal,
-  ): Promise<Page<StoredTransaction>>
-  /** The attempts of a transaction, first to last; undefined where there is no such transaction. */
-  attempts(transactionId: string): Promise<Attempt[] | undefined>
-  /** Conflicts, of one `transaction_id` or of all, newest first. */
-  conflicts(transactionId: string | undefined, page: PageRequest): Promise<Page<Conflict>>
-  retries: RetriesByHand
-  /** For the scheduler; what changes them goes through `commit`. */
-  jobs: Jobs
-  waits: Waits
-  /** Runs the work in the next transaction; resolves when that is on the disk. */
-  commit<T>(work: () => T): Promise<T>
-  /** Resolves when a write has reached the disk, and rejects when the storage takes none. */
-  probe(): Promise<void>
-  /** For the metrics: costs the same however large the database is. */
-  readings(): Readings
-  /** The migrations that this start applied. */
-  migrated: readonly string[]
-  /** How far the machine's clock was behind the newest time in the database at the start. */
-  clockBehindMs: number
-  /** Finishes what was begun, folds the log into the database, lets go of the directory. */
-  close(): Promise<void>
-  /** The database itself, for tests that look behind the store. */
-  database: OpenDatabase
-}
+/** The store on SQLite. `database` and `commits` are for tests that look behind the interface. */
+export type SqliteStore = Store & { database: OpenDatabase; commits: CommitQueue }
 
 /**
- * Opens the store and sets the clock no earlier than the newest time in it.
+ * Opens the store of a data directory, and sets the clock no earlier than the newest time in it.
  *
  * @throws StartError where the data directory or the database can't be used
  */
-export function openStore(deps: StoreDeps): Store {
-  const { dataDir, clock, maxBacklog, calls, metrics, onFatal } = deps
+export function openStore(deps: StoreDeps): SqliteStore {
+  const { dataDir, clock, log, processing } = deps
   const database = openDatabase(dataDir)
-  const { client, migrated } = database
   const { counts, newestTime } = loadCounts(database)
   try {
-    if (calls !== undefined) guardTarget(database, counts, calls)
+    if (processing !== undefined) guardTarget(database, counts, processing)
   } catch (error) {
     database.close()
     throw error
   }
-  const clockBehindMs = clock.advanceTo(newestTime)
+  const { migrated } = database
+  if (migrated.length > 0) log.info('migrated the database', { migrations: migrated })
+  const behind_ms = clock.advanceTo(newestTime)
+  if (behind_ms > 0) {
+    log.warn('the wall clock is behind the newest time in the database', { behind_ms })
+  }
+  return createStore(database, counts, deps)
+}
 
+function createStore(database: OpenDatabase, counts: Counts, deps: StoreDeps): SqliteStore {
+  const { clock, maxBacklog, metrics, onFatal } = deps
   const { monotonic } = clock
-  const commits = new CommitQueue({ ...database, counts, monotonic, metrics, onFatal })
-  const inbox = createInbox(database, counts, maxBacklog)
-  const find = prepareFind(database)
-  const readings = prepareReadings(database)
-  const attempts = prepareAttempts(database)
-  const conflicts = prepareConflicts(database)
+  const saveState = () => saveCounts(counts)
+  const commits = new CommitQueue({ ...database, saveState, monotonic, metrics, onFatal })
+  const transitions = createTransitions(database, counts)
   const scan = prepareScan(database)
   const scanQueue = new ScanQueue()
+  const accept = createAccept(database, { counts, maxBacklog, transitions })
+  const find = prepareFind(database)
+  const attempts = prepareAttempts(database)
+  const conflicts = prepareConflicts(database)
+  const readings = prepareReadings(database)
+
+  function retry(transactionId: string): RetryResult {
+    const row = find(transactionId)
+    if (row === undefined) return { kind: 'unknown' }
+    if (row.status !== 'FAILED') return { kind: 'not_failed', stored: fromRow(row) }
+    transitions.retry([row.id], clock.now())
+    return { kind: 'retried', stored: fromRow({ ...row, status: 'PENDING' }) }
+  }
+
   return {
-    accept: (transaction) => commits.submit(() => inbox.accept(transaction, clock.now())),
-    find: (transactionId) => commits.read(() => find(transactionId)),
+    accept: (transaction) => commits.write(() => accept(transaction, clock.now())),
+    find: async (transactionId) => {
+      const row = await commits.readDurable(() => find(transactionId))
+      return row && fromRow(row)
+    },
     list: createList({ scan, scanQueue, commits, clock }),
-    attempts: (transactionId) => commits.read(() => attempts(transactionId)),
-    conflicts: (transactionId, page) => commits.read(() => conflicts(transactionId, page)),
-    retries: createRetries(database, { counts, scan, scanQueue, commits, clock }),
-    jobs: createJobs(database, counts),
-    waits: createWaits(database, counts),
-    commit: (work) => commits.submit(work),
-    probe: () => commits.submit(() => writeProbe(client)),
-    readings: () => ({ ...readings(), transactions: counts, now: clock.now().wall }),
-    migrated,
-    clockBehindMs,
+    attempts: (transactionId) => commits.readDurable(() => attempts(transactionId)),
+    conflicts: (transactionId, page) => commits.readDurable(() => conflicts(transactionId, page)),
+    retry: (transactionId) => commits.write(() => retry(transactionId)),
+    retryAll: createBulkRetry({ transitions, scan, scanQueue, commits, clock }),
+    work: createWork(database, { transitions, commits, clock }),
+    readings: async () => ({ ...readings(), transactions: { ...counts }, now: clock.now().wall }),
+    health: () =>
+      commits
+        .write(() => writeProbe(database.client))
+        .then(
+          () => 'ok',
+          (error) => (error instanceof StorageUnavailable ? error.reason : 'failed'),
+        ),
     async close() {
       await commits.close()
       database.close()
     },
     database,
+    commits,
   }
 }

@@ -1,17 +1,16 @@
 import { asc, eq, sql } from 'drizzle-orm'
 import type { JsonObject, StoredTransaction } from '../../domain/transaction.ts'
-import type { Readings } from '../../telemetry/metrics.ts'
-import type { Connection } from './database/open-database.ts'
-import { pragma } from './database/sqlite-errors.ts'
+import type { AttemptRecord, Readings } from '../store.ts'
+import { type Connection, pragma } from './database/connection.ts'
 import { columnsOf, prepareStatement } from './database/statement.ts'
 import { attempts, jobs, transactions } from './schema.ts'
 
 /** A row of `transactions`. */
 export type TransactionRow = typeof transactions.$inferSelect
 
-export function fromRow(row: TransactionRow): StoredTransaction {
-  const extra = row.extra === null ? null : (JSON.parse(row.extra) as JsonObject)
-  return { ...row, extra }
+/** A transaction as everything above sees it. */
+export function fromRow({ id: _, extra, ...row }: TransactionRow): StoredTransaction {
+  return { ...row, extra: extra === null ? null : (JSON.parse(extra) as JsonObject) }
 }
 
 /** A transaction by the sender's id. */
@@ -23,21 +22,15 @@ export function prepareFind({ client, orm }: Connection) {
       .from(transactions)
       .where(eq(transactions.transactionId, sql.placeholder('transactionId'))),
   )
-  return (transactionId: string): StoredTransaction | undefined => {
-    const row = statement.get({ transactionId })
-    return row && fromRow(row)
-  }
+  return (transactionId: string) => statement.get({ transactionId })
 }
-
-/** An attempt, as it is stored. Times are wall time in ms. */
-export type Attempt = Omit<typeof attempts.$inferSelect, 'id'>
 
 /** The attempts of a transaction, first to last; undefined where there is no such transaction. */
 export function prepareAttempts(connection: Connection) {
   const find = prepareFind(connection)
   const { client, orm } = connection
   const { id: _, ...columns } = columnsOf(attempts)
-  const statement = prepareStatement<Attempt>(
+  const statement = prepareStatement<AttemptRecord>(
     client,
     orm
       .select(columns)
@@ -45,13 +38,13 @@ export function prepareAttempts(connection: Connection) {
       .where(eq(attempts.id, sql.placeholder('id')))
       .orderBy(asc(attempts.attempt)),
   )
-  return (transactionId: string): Attempt[] | undefined => {
-    const stored = find(transactionId)
-    return stored && statement.all({ id: stored.id })
+  return (transactionId: string): AttemptRecord[] | undefined => {
+    const row = find(transactionId)
+    return row && statement.all({ id: row.id })
   }
 }
 
-/** What the metrics show of the database, each by a look at one row or at a header. */
+/** What the metrics show of the database; each is one row or a field of a header. */
 export function prepareReadings({ client, orm }: Connection) {
   const oldest = prepareStatement<{ createdAt: number }>(
     client,

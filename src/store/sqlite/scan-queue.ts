@@ -1,38 +1,38 @@
-import { StorageUnavailable } from './database/commit-queue.ts'
+import { StorageUnavailable } from '../store.ts'
 
-/** Long readings that may be under way; beyond it, whoever comes is told to come again later. */
-const READINGS_MAX = 100
+/** Scans that may be under way; further ones are refused. */
+const SCANS_MAX = 100
 
-/** Runs a step of a long reading when it is its turn. */
-export type Take = <T>(step: () => T) => Promise<T>
+/** Runs the next slice of a scan, after the slices of other scans that came before it. */
+export type RunSlice = <T>(slice: () => T) => Promise<T>
 
 /**
- * Long readings go on one step at a time, all of them together: however many there are, webhooks
- * have their turn after each step.
+ * Runs scans slice by slice, one slice of all scans in a turn of the event loop: however many scans
+ * there are, webhooks are served after each slice.
  */
 export class ScanQueue {
   #last: Promise<unknown> = Promise.resolve()
   #underWay = 0
 
-  /** Does a long reading. Rejects with StorageUnavailable where too many are under way. */
-  async read<T>(reading: (take: Take) => Promise<T>): Promise<T> {
-    if (this.#underWay >= READINGS_MAX) throw new StorageUnavailable('overloaded')
+  /** Rejects with StorageUnavailable where too many scans are under way. */
+  async scan<T>(run: (runSlice: RunSlice) => Promise<T>): Promise<T> {
+    if (this.#underWay >= SCANS_MAX) throw new StorageUnavailable('overloaded')
     this.#underWay++
     try {
-      return await reading((step) => this.#take(step))
+      return await run((slice) => this.#runSlice(slice))
     } finally {
       this.#underWay--
     }
   }
 
-  #take<T>(step: () => T): Promise<T> {
-    const turn = this.#last.then(nextRound).then(step)
-    this.#last = turn.catch(() => {})
-    return turn
+  #runSlice<T>(slice: () => T): Promise<T> {
+    const result = this.#last.then(nextTurn).then(slice)
+    this.#last = result.catch(() => {})
+    return result
   }
 }
 
-/** The event loop comes round: everything else that waits has its turn first. */
-function nextRound(): Promise<void> {
+/** The next turn of the event loop. */
+function nextTurn(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve))
 }

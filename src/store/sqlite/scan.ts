@@ -1,36 +1,25 @@
 import { and, desc, eq, gte, lt, type SQL, sql } from 'drizzle-orm'
+import { FILTER_NAMES, FILTERS, type TransactionFilter } from '../../domain/filter.ts'
 import type { Status } from '../../domain/transaction.ts'
-import type { Connection } from './database/open-database.ts'
+import type { Connection } from './database/connection.ts'
 import { columnsOf, prepareStatement } from './database/statement.ts'
 import type { TransactionRow } from './reads.ts'
 import { jobs, transactions } from './schema.ts'
 
-/** Which transactions are meant: those that have all of these. Times are wall time in ms. */
-export type TransactionFilter = {
-  status?: Status | undefined
-  currency?: string | undefined
-  sourceAccount?: string | undefined
-  destinationAccount?: string | undefined
-  /** Accepted at this time or after it. */
-  createdFrom?: number | undefined
-  /** Accepted before this time. */
-  createdTo?: number | undefined
-}
-
-/** What a slice of a scan may look at, and what of it it may take along: a few ms. */
+/** Rows that one slice reads, and bytes of them that it returns: a few ms. */
 const SLICE_ROWS_MAX = 2_000
 const SLICE_BYTES_MAX = 1024 * 1024
 
-/** A part of a scan: what matches, and the key before which the scan goes on; 0: it is over. */
+/** A part of a scan: what matches, and the key below which the scan goes on; 0: it is over. */
 export type Slice<Row> = { rows: Row[]; before: number }
 
-/** Looks for transactions of a filter before a key, newest first: as many as one slice may hold. */
+/** Returns the transactions of a filter with keys below `before`, newest first, as one slice. */
 type ScanFor<Row> = (filter: TransactionFilter, before: number, limit: number) => Slice<Row>
 
 /**
- * Looks for the transactions of a filter, by slices. No index knows accounts, currencies or times:
- * each would cost every webhook a page. What is FAILED or unfinished is looked for where there is
- * nothing else.
+ * Searches for the transactions of a filter, slice by slice. There is no index on accounts,
+ * currencies or times: each would cost every webhook a page. FAILED and unfinished transactions have
+ * a source of their own.
  */
 export type Scan = { rows: ScanFor<TransactionRow>; ids: ScanFor<{ id: number }> }
 
@@ -62,17 +51,9 @@ function prepareScanFor<Row extends { id: number }>(
   }
   return (filter, before, limit) => {
     const { floor, matching } = sources[sourceOf(filter.status)]
-    const values = {
-      before,
-      limit,
-      floor: floor.get({ before })?.id ?? 0,
-      status: filter.status ?? null,
-      currency: filter.currency ?? null,
-      sourceAccount: filter.sourceAccount ?? null,
-      destinationAccount: filter.destinationAccount ?? null,
-      createdFrom: filter.createdFrom ?? null,
-      createdTo: filter.createdTo ?? null,
-    }
+    const floorId = floor.get({ before })?.id ?? 0
+    const filterValues = FILTER_NAMES.map((name) => [name, filter[name] ?? null] as const)
+    const values = { before, limit, floor: floorId, ...Object.fromEntries(filterValues) }
     const rows: Row[] = []
     let bytes = 0
     for (const row of matching.iterate(values)) {
@@ -80,7 +61,7 @@ function prepareScanFor<Row extends { id: number }>(
       bytes += bytesOf(row)
       if (rows.length === limit || bytes >= SLICE_BYTES_MAX) return { rows, before: row.id }
     }
-    return { rows, before: values.floor }
+    return { rows, before: floorId }
   }
 }
 
@@ -99,7 +80,7 @@ function sourceOf(status: Status | undefined): 'all' | 'failed' | 'unfinished' {
   }
 }
 
-/** @param only what all rows of the source have in common, as a partial index says it */
+/** @param only what all rows of the source have in common, written as in its partial index */
 function prepareSource<Row>(
   { client, orm }: Connection,
   columns: Record<string, SQL.Aliased>,
@@ -109,7 +90,6 @@ function prepareSource<Row>(
   const value = sql.placeholder
   const key = from === 'jobs' ? jobs.id : transactions.id
   const table = from === 'jobs' ? jobs : transactions
-  const given = (name: string, condition: SQL) => sql`(${value(name)} IS NULL OR ${condition})`
   const floor = orm
     .select({ id: sql`${key}`.as('id') })
     .from(table)
@@ -117,17 +97,12 @@ function prepareSource<Row>(
     .orderBy(desc(key))
     .limit(1)
     .offset(SLICE_ROWS_MAX - 1)
-  const matches = and(
-    only,
-    lt(key, value('before')),
-    gte(key, value('floor')),
-    given('status', eq(transactions.status, value('status'))),
-    given('currency', eq(transactions.currency, value('currency'))),
-    given('sourceAccount', eq(transactions.sourceAccount, value('sourceAccount'))),
-    given('destinationAccount', eq(transactions.destinationAccount, value('destinationAccount'))),
-    given('createdFrom', gte(transactions.createdAt, value('createdFrom'))),
-    given('createdTo', lt(transactions.createdAt, value('createdTo'))),
-  )
+  const conditions = FILTER_NAMES.map((name) => {
+    const { column, comparison } = FILTERS[name]
+    const compared = sql`${transactions[column]} ${sql.raw(comparison)} ${value(name)}`
+    return sql`(${value(name)} IS NULL OR ${compared})`
+  })
+  const matches = and(only, lt(key, value('before')), gte(key, value('floor')), ...conditions)
   const select = orm.select(columns)
   const rows =
     from === 'jobs'

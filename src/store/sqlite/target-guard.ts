@@ -1,23 +1,28 @@
 import { EXIT, StartError } from '../../exit.ts'
 import { backlogOf, type Counts } from './counts.ts'
-import type { Connection } from './database/open-database.ts'
+import type { Connection } from './database/connection.ts'
 import { deployment } from './schema.ts'
 
 /**
- * Writes down whether transactions are processed by calls from now on. What waits for a call must
- * not be PROCESSED by a wait because a URL got lost on the way to this start.
+ * Records how transactions are processed from now on, and refuses a start without calls while
+ * transactions wait for one: they would be PROCESSED though no target got them.
  *
- * @throws StartError where there are such transactions
+ * @throws StartError
  */
-export function guardTarget({ orm }: Connection, counts: Counts, calls: boolean): void {
+export function guardTarget(
+  { orm }: Connection,
+  counts: Counts,
+  processing: 'calls' | 'waits',
+): void {
+  const calls = processing === 'calls'
   const before = orm.select().from(deployment).get()
   if (before?.calls === calls) return
   const waiting = backlogOf(counts)
   if (before?.calls === true && waiting > 0) {
     throw new StartError(
       EXIT.usage,
-      `${waiting} transactions wait to be posted to a target, and there is none: ` +
-        'without --target-url they would be PROCESSED though nobody got them',
+      `${waiting} transactions wait to be posted to a target, and --target-url is not set: ` +
+        'simulated calls would make them PROCESSED without posting them',
     )
   }
   const values = { id: 1, calls }

@@ -93,7 +93,7 @@ describe('the attempts of a transaction', () => {
     await attempt(no, { outcome: 'fail', detail: 'no', http_status: 400 })
     // By hand, an hour later by another wall clock: the past stays, and the numbers go on.
     clock.stepWall(-7_200_000)
-    expect((await store.retries.one('a')).kind).toBe('retried')
+    expect((await store.retry('a')).kind).toBe('retried')
     for (let more = 0; more < 7; more++) {
       await attempt(
         { kind: 'retry', ...busy },

@@ -487,7 +487,7 @@ test('thousands that were there before are listed and counted', async () => {
   close()
   await using service = testService({ dataDir: directory.path })
   const counts = { ...noCounts(), FAILED: 1_500, PROCESSED: 1_500 }
-  expect(service.store.readings().transactions).toEqual(counts)
+  expect((await service.store.readings()).transactions).toEqual(counts)
   for (const status of ['FAILED', 'PROCESSED']) {
     const shown = idsOf(await paged(service, 250, { status })).map(Number)
     expect(shown).toHaveLength(1_500)
@@ -653,6 +653,6 @@ describe('the OpenAPI document', () => {
     check(schemas.Conflicts, conflicts)
     check(schemas.Conflict, conflicts.data[0])
     check(itemsOf(schemas.Conflict?.properties.differences), conflicts.data[0]?.differences[0])
-    check(schemas.Retries, await service.store.retries.all({}, true))
+    check(schemas.Retries, await service.store.retryAll({}, { dryRun: true }))
   })
 })

@@ -166,7 +166,7 @@ describe('the transactions by state', () => {
     await first.post(txn('goes on', { script: ['SNOOZE'] }))
     expect(await state(first)).toEqual({ PENDING: 5, PROCESSING: 0, PROCESSED: 0, FAILED: 0 })
     await first.scheduler.runOnce()
-    await first.store.probe()
+    await first.store.health()
     await first.post(txn('waits'))
     const states = { PENDING: 2, PROCESSING: 1, PROCESSED: 1, FAILED: 2 }
     expect(await state(first)).toEqual(states)
@@ -294,7 +294,7 @@ test('no label tells of a transaction, an account or a request', async () => {
   }
   await service.post(txn('SECRET-bad', { ...secret, currency: 'NONE' }))
   await service.scheduler.runOnce()
-  await service.store.probe()
+  await service.store.health()
   const text = await (await service.get('/metrics')).text()
   expect(text).not.toMatch(/SECRET|ACCOUNT|NONE|USD/)
   const labels = [...parseExposition(text).values()].flatMap(({ samples }) =>

@@ -54,7 +54,7 @@ function directoryOfFailed(count: number): ReturnType<typeof temporaryDirectory>
 
 /** The gauge of the metrics, after a look that the database says the same. */
 function counted({ store, dataDir }: TestService): Record<string, number> {
-  const counts = store.readings().transactions
+  const counts = (await store.readings()).transactions
   const sql = 'SELECT status, count(*) AS count FROM transactions GROUP BY status'
   const stored = rowsOf(dataDir, sql).map(({ status, count }) => [status, count])
   expect(counts).toEqual({ ...noCounts(), ...Object.fromEntries(stored) })
@@ -171,7 +171,7 @@ describe('a retry of one', () => {
     await service.workOff()
     await refused('PROCESSED')
     expect(attempts(service)).toEqual(['1 done'])
-    expect(service.processor.works).toHaveLength(1)
+    expect(service.processor.attempts).toHaveLength(1)
   })
 
   test('is a 404 where there is no such transaction', async () => {
@@ -283,8 +283,8 @@ describe('a late outcome, of an attempt from before the retry', () => {
     const late = await superseded(service)
     const [, retried] = await service.retry('a')
     late.end()
-    await service.store.probe()
-    await service.store.probe()
+    await service.store.health()
+    await service.store.health()
     expect(await service.shown('a')).toEqual(retried)
     expect(attempts(service)).toEqual(['1 interrupted'])
     expect(counted(service)).toEqual({ ...noCounts(), PENDING: 1 })
@@ -458,8 +458,8 @@ describe('the scheduler', () => {
     await using service = operated()
     await service.start()
     await service.accept('a', 'FAIL', 'HANG')
-    const failed = () => service.store.readings().transactions.FAILED === 1
-    while (!failed()) await service.store.probe()
+    const failed = () => (await service.store.readings()).transactions.FAILED === 1
+    while (!failed()) await service.store.health()
     expect((await service.retry('a'))[0]).toBe(202)
     expect(await service.processor.hanging()).toMatchObject({ attempt: 2 })
   })

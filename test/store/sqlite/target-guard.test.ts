@@ -28,7 +28,8 @@ test('what waits for a call is not processed by a wait because a target got lost
   {
     await using service = testService({ dataDir: directory.path, processor: scriptedCalls() })
     await service.work()
-    while (service.store.readings().transactions.PROCESSED === 0) await service.store.probe()
+    while ((await service.store.readings()).transactions.PROCESSED === 0)
+      await service.store.health()
   }
   expect(await start(directory.path, false)).toBe('started')
 })

@@ -1,6 +1,7 @@
 import type { Database } from 'bun:sqlite'
 import workerPath from './checkpoint-worker.ts' with { type: 'file' }
-import { isTransient, pragma } from './sqlite-errors.ts'
+import { pragma } from './connection.ts'
+import { isTransient } from './sqlite-errors.ts'
 
 /** The write-ahead log, kept within bounds. */
 export type Checkpoints = {

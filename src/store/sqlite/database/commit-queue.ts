@@ -1,33 +1,20 @@
 import type { Database } from 'bun:sqlite'
 import type { Metrics } from '../../../telemetry/metrics.ts'
-import type { Counts } from '../counts.ts'
+import { StorageUnavailable } from '../../store.ts'
 import type { Checkpoints } from './checkpoints.ts'
-import { inTransaction, isLocked, sqliteCode } from './sqlite-errors.ts'
-
-/**
- * Why the storage refuses. All but `failed` pass: the caller may try again later. `overloaded`: too
- * many wait for it.
- */
-export type StorageReason = 'full' | 'busy' | 'overloaded' | 'closed' | 'failed'
-
-/** A write that the storage refused. Nothing of it is stored. */
-export class StorageUnavailable extends Error {
-  override readonly name = 'StorageUnavailable'
-  readonly reason: StorageReason
-
-  constructor(reason: StorageReason, options?: ErrorOptions) {
-    super(`The storage is ${reason}.`, options)
-    this.reason = reason
-  }
-}
+import { inTransaction } from './connection.ts'
+import { isLocked, sqliteCode } from './sqlite-errors.ts'
 
 export type CommitDeps = {
   client: Database
   /** Resolves when all that is committed is on the disk. */
   sync(): Promise<void>
   checkpoints: Pick<Checkpoints, 'due' | 'nearlyDone' | 'run'>
-  /** Undone with a batch that is undone. */
-  counts: Counts
+  /**
+   * Saves the state that works change in memory beside the database, before each transaction. The
+   * function that it returns restores it, and is called where the transaction is rolled back.
+   */
+  saveState(): () => void
   /** Monotonic time in ms, with fractions. */
   monotonic(): number
   metrics: Pick<Metrics, 'commit'>
@@ -42,34 +29,33 @@ type Entry = {
   work: () => unknown
   resolve: (value: unknown) => void
   reject: (error: Error) => void
-  /** What the work came to: told to its caller only when it is on the disk. */
+  /** What the work returned: its caller gets it when it is on the disk. */
   value?: unknown
-  refused?: Error
+  failure?: Error
 }
 
 /** One batch's share of the event loop: 256 webhooks take some 2 ms. */
 const BATCH_MAX = 256
 
-/** More than these can't be answered in half a second: to refuse them costs no memory. */
+/** More can't be answered within half a second; refusing them costs no memory. */
 const WAITING_MAX = 10_000
 
 /** Each pass of a checkpoint leaves what was committed meanwhile, less each time. */
 const PASSES_MAX = 5
 
 /**
- * The one door through which the database is changed. Whatever arrives while a commit is on its way
- * to the disk goes into the next one together, and each caller is answered only when the commit
- * that has its work is on the disk.
+ * Makes every change of the database, by group commit: what arrives during the sync of a commit goes
+ * into the next one together, and a caller is answered when the commit with its work is on the disk.
  */
 export class CommitQueue {
   readonly #deps: CommitDeps
   #waiting: Entry[] = []
-  /** A turn comes at the end of this round of the event loop. */
+  /** A commit begins at the end of this turn of the event loop. */
   #scheduled = false
   /** The sync of the last commit; undefined: all that is committed is on the disk. */
   #syncing: Promise<void> | undefined
   #checkpointing = false
-  /** No commits, for a moment: a checkpoint is about to catch up with them. */
+  /** No commit begins while the last pass of a checkpoint runs. */
   #held = false
   #closed: 'closed' | 'failed' | undefined
   readonly #ended = Promise.withResolvers<void>()
@@ -81,11 +67,11 @@ export class CommitQueue {
   /**
    * Runs `work` inside the next transaction and resolves with its result when that is on the disk.
    * The work is synchronous. It may run twice: if another work of its batch fails, the batch is
-   * undone and each of its works runs in a transaction of its own.
+   * rolled back and each of its works runs in a transaction of its own.
    *
    * Rejects with StorageUnavailable, or with what the work threw.
    */
-  submit<T>(work: () => T): Promise<T> {
+  write<T>(work: () => T): Promise<T> {
     if (this.#closed) return Promise.reject(new StorageUnavailable(this.#closed))
     if (this.#waiting.length >= WAITING_MAX) {
       return Promise.reject(new StorageUnavailable('overloaded'))
@@ -97,23 +83,23 @@ export class CommitQueue {
   }
 
   /**
-   * Resolves with what `query` returns, when everything that it can have seen is on the disk:
-   * nobody is told of a change that a power cut could still take back.
+   * Resolves with what `query` returns, when everything that it can have seen is on the disk: no
+   * answer shows a change that a power cut could still undo.
    */
-  async read<T>(query: () => T): Promise<T> {
-    const value = this.peek(query)
+  async readDurable<T>(query: () => T): Promise<T> {
+    const value = this.readLatest(query)
     await this.#syncing
     if (this.#failed) throw new StorageUnavailable('failed')
     return value
   }
 
-  /** What `query` returns, though it may not be on the disk yet: for nobody's eyes. */
-  peek<T>(query: () => T): T {
+  /** What `query` returns now, for use inside: some of it may not be on the disk yet. */
+  readLatest<T>(query: () => T): T {
     if (this.#closed) throw new StorageUnavailable(this.#closed)
     return query()
   }
 
-  /** Takes no more works, and resolves when those taken are on the disk. */
+  /** Accepts no more works, and resolves when the accepted ones are on the disk. */
   close(): Promise<void> {
     this.#closed ??= 'closed'
     this.#endIfDone()
@@ -128,18 +114,18 @@ export class CommitQueue {
     if (this.#waiting.length === 0 || this.#syncing || this.#held || this.#failed) return
     if (this.#scheduled) return
     this.#scheduled = true
-    // Not at once: the other requests that this round of the event loop brings belong in as well.
-    setImmediate(() => this.#turn())
+    // Not at once: the other requests of this turn of the event loop belong into the batch.
+    setImmediate(() => this.#commit())
   }
 
-  #turn(): void {
+  #commit(): void {
     this.#scheduled = false
     if (this.#held || this.#failed) return
     const { sync, metrics, monotonic } = this.#deps
     const beganAt = monotonic()
     const batch = this.#waiting.splice(0, BATCH_MAX)
     try {
-      this.#together(batch)
+      this.#run(batch)
     } catch (error) {
       reject(batch, error)
       this.#fail(error)
@@ -149,7 +135,7 @@ export class CommitQueue {
       () => {
         this.#syncing = undefined
         if (this.#failed) return reject(batch)
-        const stored = batch.filter(({ refused }) => refused === undefined).length
+        const stored = batch.filter(({ failure }) => failure === undefined).length
         if (stored > 0) metrics.commit(stored, monotonic() - beganAt)
         answer(batch)
         this.#schedule()
@@ -164,8 +150,8 @@ export class CommitQueue {
   }
 
   /**
-   * Copies the log into the database, beside the commits. The log can only start over when all of
-   * it is copied, which never comes while commits go on: for the last of it they are held.
+   * Copies the log into the database while commits go on. The log starts over only when all of it
+   * is copied, so the last pass runs while commits are held.
    */
   async #checkpoint(): Promise<void> {
     const { checkpoints } = this.#deps
@@ -194,32 +180,32 @@ export class CommitQueue {
   }
 
   /** All works in one transaction; if one fails, each in its own, so that only that one fails. */
-  #together(batch: Entry[]): void {
+  #run(batch: Entry[]): void {
     try {
       this.#transaction(batch)
     } catch (error) {
-      // First, since after a failed commit nothing may be tried again: it could seem to succeed.
-      const refused = refusal(error)
-      // A lock refuses the batch as a whole, before its first work: to ask for it again on behalf
-      // of each would stall all requests for the busy timeout as many times.
-      const locked = refused instanceof StorageUnavailable && refused.reason === 'busy'
+      // Throws first where a retry must not happen: after a failed commit it could seem to succeed.
+      const failure = failureOf(error)
+      // A lock fails the whole batch before its first work. Retrying each work would block all
+      // requests for the busy timeout as many times.
+      const locked = failure instanceof StorageUnavailable && failure.reason === 'busy'
       if (batch.length > 1 && !locked) {
-        for (const entry of batch) this.#together([entry])
+        for (const entry of batch) this.#run([entry])
       } else {
-        for (const entry of batch) entry.refused = refused
+        for (const entry of batch) entry.failure = failure
       }
     }
   }
 
   #transaction(batch: Entry[]): void {
-    const { client, counts } = this.#deps
-    const before = { ...counts }
+    const { client, saveState } = this.#deps
+    const restoreState = saveState()
     try {
       inTransaction(client, () => {
         for (const entry of batch) entry.value = entry.work()
       })
     } catch (error) {
-      Object.assign(counts, before)
+      restoreState()
       throw error
     }
   }
@@ -234,22 +220,22 @@ export class CommitQueue {
 }
 
 function answer(entries: readonly Entry[]): void {
-  for (const { resolve, reject, value, refused } of entries) {
-    if (refused) reject(refused)
+  for (const { resolve, reject, value, failure } of entries) {
+    if (failure) reject(failure)
     else resolve(value)
   }
 }
 
-/** Nobody is told of a success that is in doubt. */
+/** No caller gets a success that is in doubt. */
 function reject(entries: readonly Entry[], cause?: unknown): void {
   for (const entry of entries) entry.reject(new StorageUnavailable('failed', { cause }))
 }
 
 /**
- * What the caller of a failed work is told: that the storage has no room or is locked, or what the
- * work itself threw. Throws on where SQLite reports anything that puts the database in doubt.
+ * What the caller of a failed work gets: that the storage is full or locked, or what the work threw.
+ * Rethrows any other error of SQLite's, since that puts the database in doubt.
  */
-function refusal(error: unknown): Error {
+function failureOf(error: unknown): Error {
   const code = sqliteCode(error)
   if (code === 'SQLITE_FULL') return new StorageUnavailable('full', { cause: error })
   if (isLocked(code)) return new StorageUnavailable('busy', { cause: error })

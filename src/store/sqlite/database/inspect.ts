@@ -6,8 +6,9 @@
 import type { Database } from 'bun:sqlite'
 import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { EXIT, StartError } from '../../../exit.ts'
-import { APPLICATION_ID, MIGRATIONS, userVersion } from './migrations.ts'
-import { pragma, sqliteCode } from './sqlite-errors.ts'
+import { pragma, userVersion } from './connection.ts'
+import { APPLICATION_ID, MIGRATIONS } from './migrations.ts'
+import { sqliteCode } from './sqlite-errors.ts'
 
 /** The file's header, and after it that of its first page, the root of the schema's tree. */
 const HEADER_BYTES = 108

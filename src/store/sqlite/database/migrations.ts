@@ -8,8 +8,8 @@ import { renameSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import first from '../../../../drizzle/0000_first.sql' with { type: 'text' }
 import deployment from '../../../../drizzle/0001_deployment.sql' with { type: 'text' }
+import { inTransaction, userVersion } from './connection.ts'
 import { syncDirectory, syncPath } from './durable-files.ts'
-import { inTransaction, pragma } from './sqlite-errors.ts'
 
 /** One migration: its name in `drizzle/` and its SQL. */
 export type Migration = { tag: string; sql: string }
@@ -66,11 +66,6 @@ function apply(database: Database, { tag, sql }: Migration, version: number): vo
     database.run(`PRAGMA application_id = ${APPLICATION_ID}`)
     database.run(`PRAGMA user_version = ${version}`)
   })
-}
-
-/** The number of migrations that a database has had. */
-export function userVersion(database: Database): number {
-  return pragma<{ user_version: number }>(database, 'user_version').user_version
 }
 
 /** Copies the database whole or not at all; a copy that an earlier try left is replaced. */

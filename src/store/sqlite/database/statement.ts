@@ -1,46 +1,36 @@
 import type { Changes, Database } from 'bun:sqlite'
-import {
-  type Column,
-  getTableColumns,
-  is,
-  Param,
-  Placeholder,
-  type SQL,
-  sql,
-  type Table,
-} from 'drizzle-orm'
+import { getTableColumns, is, Param, Placeholder, type SQL, sql, type Table } from 'drizzle-orm'
 
 type Value = string | number | null
 
 /** Values by the names of the statement's placeholders. */
 export type Values = Readonly<Record<string, Value>>
 
-/** A prepared statement. `Row` is what it answers, by the aliases of its columns. */
+/** A prepared statement. `Row` has the columns that it returns, by their aliases. */
 export type Statement<Row = never> = {
   run(values: Values): Changes
   get(values: Values): Row | undefined
   all(values: Values): Row[]
-  /** One row after the other; whoever has enough leaves the loop. */
+  /** One row after the other; leaving the loop ends the statement. */
   iterate(values: Values): Iterable<Row>
 }
 
-/** What drizzle builds: a statement that tells its SQL. */
+/** A query that drizzle built. */
 type Query = { toSQL(): { sql: string; params: unknown[] } }
 
 /**
- * Prepares a statement that drizzle has written, to be run by bun:sqlite itself. drizzle's own
- * prepared statements take about twice the time on the way of a webhook, where it counts: see
- * test/bench/results.md.
+ * Prepares SQL, as text with placeholders like `:id` or as built by drizzle, to be run by bun:sqlite
+ * itself. drizzle's own prepared statements take 9.6 µs for a webhook's two rows where this takes
+ * 5.6: see test/bench/results.md.
  */
-export function prepareStatement<Row>(client: Database, query: Query): Statement<Row> {
-  const { sql, params } = query.toSQL()
-  const statement = client.prepare<Row, Value[]>(sql)
-  const slots = params.map(slotOf)
+export function prepareStatement<Row>(client: Database, query: string | Query): Statement<Row> {
+  const { text, slots } = typeof query === 'string' ? fromText(query) : fromQuery(query)
+  const statement = client.prepare<Row, Value[]>(text)
   const bind = (values: Values) => {
     const bound: Value[] = new Array(slots.length)
     for (let i = 0; i < slots.length; i++) {
       const slot = slots[i] as Slot
-      bound[i] = slot.name === undefined ? slot.value : (values[slot.name] as Value)
+      bound[i] = 'name' in slot ? (values[slot.name] as Value) : slot.value
     }
     return bound
   }
@@ -52,18 +42,23 @@ export function prepareStatement<Row>(client: Database, query: Query): Statement
   }
 }
 
-/** A placeholder, or a value that is always the same. */
-type Slot = { name: string; value?: never } | { name: undefined; value: Value }
+/** A placeholder, or a constant. */
+type Slot = { name: string } | { value: Value }
 
-function slotOf(param: unknown): Slot {
-  const inner = is(param, Param) ? param.value : param
-  if (is(inner, Placeholder)) return { name: inner.name }
-  return { name: undefined, value: inner as Value }
+type Prepared = { text: string; slots: Slot[] }
+
+function fromText(text: string): Prepared {
+  const names = [...text.matchAll(/:(\w+)/g)].map(([, name]) => ({ name: name as string }))
+  return { text: text.replace(/:\w+/g, '?'), slots: names }
 }
 
-/** Whether a column's value is one of a JSON array of them: one statement then does for all. */
-export function among(column: Column, placeholder: string): SQL {
-  return sql`${column} IN (SELECT value FROM json_each(${sql.placeholder(placeholder)}))`
+function fromQuery(query: Query): Prepared {
+  const { sql: text, params } = query.toSQL()
+  const slots = params.map((param) => {
+    const inner = is(param, Param) ? param.value : param
+    return is(inner, Placeholder) ? { name: inner.name } : { value: inner as Value }
+  })
+  return { text, slots }
 }
 
 /** All columns of a table, each under the name that schema.ts gives it. */

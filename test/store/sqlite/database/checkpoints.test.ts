@@ -58,7 +58,7 @@ describe('a log that has grown', () => {
     const written: string[] = []
     let before = 0
     for (let starts = 0; starts < 3; ) {
-      written.push(await queue.submit(put(name(written.length))))
+      written.push(await queue.write(put(name(written.length))))
       const { log } = logOf(client)
       if (log < before) {
         // Not before it was due, and not before both passes were through.
@@ -80,7 +80,7 @@ describe('a log that has grown', () => {
     reader.run('BEGIN')
     expect(firstValue(reader, 'SELECT count(*) FROM notes')).toBe(0)
     const written: string[] = []
-    while (eager.isTransient() < 4) written.push(await queue.submit(put(name(written.length))))
+    while (eager.isTransient() < 4) written.push(await queue.write(put(name(written.length))))
     expect(logOf(client).log).toBeGreaterThanOrEqual(100)
     expect(logOf(client).checkpointed).toBeLessThan(logOf(client).log)
     expect(firstValue(reader, 'SELECT count(*) FROM notes')).toBe(0)
@@ -88,7 +88,7 @@ describe('a log that has grown', () => {
 
     const isTransient = eager.isTransient()
     while (eager.isTransient() < isTransient + 2 || logOf(client).log >= 100) {
-      written.push(await queue.submit(put(name(written.length))))
+      written.push(await queue.write(put(name(written.length))))
     }
     await queue.close()
     expect(names()).toEqual(written)
@@ -126,15 +126,15 @@ describe('commits', () => {
     const { isTransient, says, checkpoints } = controlledPasses()
     using parts = testQueue({ checkpoints })
     const { queue, put, names } = parts
-    await queue.submit(put('before'))
+    await queue.write(put('before'))
     const first = await isTransient.next()
-    await queue.submit(put('during the first'))
+    await queue.write(put('during the first'))
     says.due = false
     first.resolve()
     const second = await isTransient.next()
-    const held = queue.submit(put('during the second'))
+    const held = queue.write(put('during the second'))
     // As many as would be worth a commit at any other time.
-    const others = Array.from({ length: 40 }, (_, i) => queue.submit(put(`${i}`)))
+    const others = Array.from({ length: 40 }, (_, i) => queue.write(put(`${i}`)))
     for (let turn = 0; turn < 5; turn++) expect(await stateOf(held)).toBe('pending')
     expect(names()).toEqual(['before', 'during the first'])
     second.resolve()
@@ -149,14 +149,14 @@ describe('commits', () => {
     says.nearlyDone = false
     using parts = testQueue({ checkpoints })
     const { queue, put } = parts
-    await queue.submit(put('before'))
+    await queue.write(put('before'))
     for (let pass = 1; pass <= 5; pass++) {
       const running = await isTransient.next()
-      expect(await queue.submit(put(`${pass}`))).toBe(`${pass}`)
+      expect(await queue.write(put(`${pass}`))).toBe(`${pass}`)
       running.resolve()
     }
     const last = await isTransient.next()
-    const held = queue.submit(put('held'))
+    const held = queue.write(put('held'))
     for (let turn = 0; turn < 5; turn++) expect(await stateOf(held)).toBe('pending')
     says.due = false
     last.resolve()
@@ -169,15 +169,15 @@ describe('commits', () => {
     says.nearlyDone = false
     using parts = testQueue({ checkpoints })
     const { queue, put } = parts
-    await queue.submit(put('before'))
+    await queue.write(put('before'))
     const first = await isTransient.next()
     first.resolve()
     const second = await isTransient.next()
     says.nearlyDone = true
-    await queue.submit(put('during the second'))
+    await queue.write(put('during the second'))
     second.resolve()
     const third = await isTransient.next()
-    const held = queue.submit(put('held'))
+    const held = queue.write(put('held'))
     expect(await stateOf(held)).toBe('pending')
     says.due = false
     third.resolve()
@@ -190,12 +190,12 @@ describe('commits', () => {
     const { isTransient, checkpoints } = controlledPasses()
     using parts = testQueue({ checkpoints, ...disk })
     const { queue, put } = parts
-    const before = queue.submit(put('before'))
+    const before = queue.write(put('before'))
     const beforeSync = await disk.next()
     beforeSync.resolve()
     await before
     const first = await isTransient.next()
-    const waits = queue.submit(put('waits'))
+    const waits = queue.write(put('waits'))
     const sync = await disk.next()
     first.resolve()
     await isTransient.next()
@@ -210,12 +210,12 @@ describe('commits', () => {
     const { isTransient, checkpoints } = controlledPasses()
     using parts = testQueue({ checkpoints })
     const { queue, put } = parts
-    await queue.submit(put('before'))
+    await queue.write(put('before'))
     const first = await isTransient.next()
     first.resolve()
     await isTransient.next()
     const count = () => firstValue(parts.client, 'SELECT count(*) FROM notes')
-    expect(await queue.read(count)).toBe(1)
+    expect(await queue.readDurable(count)).toBe(1)
   })
 })
 
@@ -226,18 +226,18 @@ describe('a checkpoint that fails', () => {
       const { isTransient, checkpoints } = controlledPasses()
       using parts = testQueue({ checkpoints })
       const { queue, put, names, fatal } = parts
-      await queue.submit(put('before'))
+      await queue.write(put('before'))
       let pass = await isTransient.next()
       if (which === 'second') {
         pass.resolve()
         pass = await isTransient.next()
       }
-      const during = reasonOf(queue.submit(put('during')))
+      const during = reasonOf(queue.write(put('during')))
       const broken = new Error('EIO')
       pass.reject(broken)
       expect(await during).toBe('failed')
-      expect(await reasonOf(queue.submit(put('after')))).toBe('failed')
-      expect(await reasonOf(queue.read(() => 1))).toBe('failed')
+      expect(await reasonOf(queue.write(put('after')))).toBe('failed')
+      expect(await reasonOf(queue.readDurable(() => 1))).toBe('failed')
       await queue.close()
       expect(fatal).toEqual([broken])
       expect(isTransient.count).toBe(which === 'first' ? 1 : 2)
@@ -250,12 +250,12 @@ describe('a checkpoint that fails', () => {
     const { isTransient, checkpoints } = controlledPasses()
     using parts = testQueue({ checkpoints, ...disk })
     const { queue, put, fatal } = parts
-    const before = queue.submit(put('before'))
+    const before = queue.write(put('before'))
     const beforeSync = await disk.next()
     beforeSync.resolve()
     await before
     const pass = await isTransient.next()
-    const during = reasonOf(queue.submit(put('during')))
+    const during = reasonOf(queue.write(put('during')))
     const sync = await disk.next()
     const broken = new Error('EIO')
     pass.reject(broken)
@@ -294,7 +294,7 @@ describe('closing', () => {
     const { isTransient, says, checkpoints } = controlledPasses()
     using parts = testQueue({ checkpoints })
     const { queue, put, names } = parts
-    await queue.submit(put('before'))
+    await queue.write(put('before'))
     const first = await isTransient.next()
     says.due = false
     const closed = queue.close()
@@ -311,12 +311,12 @@ describe('closing', () => {
     const { isTransient, says, checkpoints } = controlledPasses()
     using parts = testQueue({ checkpoints })
     const { queue, put, names } = parts
-    await queue.submit(put('before'))
+    await queue.write(put('before'))
     const first = await isTransient.next()
     says.due = false
     first.resolve()
     const second = await isTransient.next()
-    const held = queue.submit(put('held'))
+    const held = queue.write(put('held'))
     const closed = queue.close()
     second.resolve()
     await closed

@@ -10,14 +10,14 @@ import {
 
 /** Submits as many works as that, in one turn of the event loop. */
 function submitAll({ queue, put }: TestQueue, count: number, prefix = 'n'): Promise<string>[] {
-  return Array.from({ length: count }, (_, i) => queue.submit(put(`${prefix}${i}`)))
+  return Array.from({ length: count }, (_, i) => queue.write(put(`${prefix}${i}`)))
 }
 
 describe('an answer', () => {
   test('comes when the sync of its commit has ended, and not before', async () => {
     const disk = controlledSync()
     using queue = testQueue(disk)
-    const first = queue.queue.submit(queue.put('first'))
+    const first = queue.queue.write(queue.put('first'))
     const sync = await disk.next()
     expect(queue.names()).toEqual(['first'])
     expect(await stateOf(first)).toBe('pending')
@@ -28,10 +28,10 @@ describe('an answer', () => {
   test('to what arrives during a sync comes with the next one, all in one transaction', async () => {
     const disk = controlledSync()
     using queue = testQueue(disk)
-    const first = queue.queue.submit(queue.put('first'))
+    const first = queue.queue.write(queue.put('first'))
     const firstSync = await disk.next()
     const begins = spyOn(queue.client, 'query')
-    const others = ['b', 'c', 'd'].map((name) => queue.queue.submit(queue.put(name)))
+    const others = ['b', 'c', 'd'].map((name) => queue.queue.write(queue.put(name)))
     const other = Promise.race(others)
     firstSync.resolve()
     await first
@@ -48,13 +48,13 @@ describe('an answer', () => {
     let syncs = 0
     using queue = testQueue({ sync: async () => void syncs++ })
     const names = Array.from({ length: 256 }, (_, i) => `n${i}`)
-    expect(await Promise.all(names.map((name) => queue.queue.submit(queue.put(name))))).toEqual(
+    expect(await Promise.all(names.map((name) => queue.queue.write(queue.put(name))))).toEqual(
       names,
     )
     expect(syncs).toBe(1)
     // More than one batch takes goes into several, in the order of arrival.
     const more = Array.from({ length: 600 }, (_, i) => `m${i}`)
-    await Promise.all(more.map((name) => queue.queue.submit(queue.put(name))))
+    await Promise.all(more.map((name) => queue.queue.write(queue.put(name))))
     expect(syncs).toBe(4)
     expect(queue.names()).toEqual([...names, ...more])
   })
@@ -62,22 +62,22 @@ describe('an answer', () => {
   test('to a read comes when the sync under way has ended', async () => {
     const disk = controlledSync()
     using queue = testQueue(disk)
-    const first = queue.queue.submit(queue.put('first'))
+    const first = queue.queue.write(queue.put('first'))
     const sync = await disk.next()
     const count = () => queue.client.query('SELECT count(*) FROM notes').values()[0]?.[0]
-    const read = queue.queue.read(count)
+    const read = queue.queue.readDurable(count)
     expect(await stateOf(read)).toBe('pending')
     sync.resolve()
     expect(await read).toBe(1)
     await first
-    expect(await stateOf(queue.queue.read(count))).toBe('resolved')
+    expect(await stateOf(queue.queue.readDurable(count))).toBe('resolved')
     expect(disk.count).toBe(1)
   })
 
   test('to a read is what was thrown, where the query throws', async () => {
     using queue = testQueue()
     const broken = () => queue.client.query('SELECT absent FROM notes').get()
-    await expect(queue.queue.read(broken)).rejects.toThrow('no such column')
+    await expect(queue.queue.readDurable(broken)).rejects.toThrow('no such column')
   })
 })
 
@@ -85,7 +85,7 @@ describe('during a sync', () => {
   test('works wait for its end, however many, and are not even committed', async () => {
     const disk = controlledSync()
     using queue = testQueue(disk)
-    const first = queue.queue.submit(queue.put('first'))
+    const first = queue.queue.write(queue.put('first'))
     const firstSync = await disk.next()
     const others = Promise.all(submitAll(queue, 300))
     expect(await stateOf(others)).toBe('pending')
@@ -107,11 +107,11 @@ describe('during a sync', () => {
   test('a read sees what is committed, and is answered when that is on the disk', async () => {
     const disk = controlledSync()
     using queue = testQueue(disk)
-    const first = queue.queue.submit(queue.put('first'))
+    const first = queue.queue.write(queue.put('first'))
     const sync = await disk.next()
     const others = Promise.all(submitAll(queue, 40))
     const count = () => queue.client.query('SELECT count(*) FROM notes').values()[0]?.[0]
-    const read = queue.queue.read(count)
+    const read = queue.queue.readDurable(count)
     expect(await stateOf(read)).toBe('pending')
     sync.resolve()
     expect(await Promise.all([first, read])).toEqual(['first', 1])
@@ -123,11 +123,11 @@ describe('during a sync', () => {
   test('that fails, what came meanwhile is answered by nobody either', async () => {
     const disk = controlledSync()
     using queue = testQueue(disk)
-    const first = reasonOf(queue.queue.submit(queue.put('first')))
+    const first = reasonOf(queue.queue.write(queue.put('first')))
     const sync = await disk.next()
     const others = submitAll(queue, 32).map(reasonOf)
     await stateOf(first)
-    const read = reasonOf(queue.queue.read(() => 'what a power cut may take back'))
+    const read = reasonOf(queue.queue.readDurable(() => 'what a power cut may take back'))
     const broken = new Error('EIO')
     sync.reject(broken)
     expect(new Set(await Promise.all([first, read, ...others]))).toEqual(new Set(['failed']))
@@ -147,14 +147,14 @@ describe('a work that throws', () => {
       return put(name)()
     }
     const results = await Promise.allSettled([
-      queue.queue.submit(counted('before')),
-      queue.queue.submit(() => {
+      queue.queue.write(counted('before')),
+      queue.queue.write(() => {
         counted('half')()
         throw new RangeError('the guilty one')
       }),
-      queue.queue.submit(counted('after')),
+      queue.queue.write(counted('after')),
       // A broken constraint is the work's own fault too.
-      queue.queue.submit(counted('before')),
+      queue.queue.write(counted('before')),
     ])
     expect(results.map(({ status }) => status)).toEqual([
       'fulfilled',
@@ -178,7 +178,7 @@ describe('a work that throws', () => {
       runs++
       throw new Error('no')
     }
-    await expect(queue.queue.submit(work)).rejects.toThrow('no')
+    await expect(queue.queue.write(work)).rejects.toThrow('no')
     expect(runs).toBe(1)
   })
 
@@ -187,7 +187,7 @@ describe('a work that throws', () => {
     const work = () => {
       throw 'a string'
     }
-    await expect(queue.queue.submit(work)).rejects.toThrow('a string')
+    await expect(queue.queue.write(work)).rejects.toThrow('a string')
   })
 
   test('takes back all that it counted', async () => {
@@ -198,7 +198,7 @@ describe('a work that throws', () => {
       for (const status of STATUSES) queue.counts[status] += 10
       throw new Error('no')
     }
-    await expect(queue.queue.submit(work)).rejects.toThrow('no')
+    await expect(queue.queue.write(work)).rejects.toThrow('no')
     expect(queue.counts).toEqual(before)
   })
 })
@@ -207,9 +207,9 @@ describe('closing', () => {
   test('waits until what was taken is on the disk, and takes nothing more', async () => {
     const disk = controlledSync()
     using queue = testQueue(disk)
-    const taken = queue.queue.submit(queue.put('taken'))
+    const taken = queue.queue.write(queue.put('taken'))
     const closed = queue.queue.close()
-    expect(await reasonOf(queue.queue.submit(queue.put('late')))).toBe('closed')
+    expect(await reasonOf(queue.queue.write(queue.put('late')))).toBe('closed')
     const sync = await disk.next()
     expect(await stateOf(closed)).toBe('pending')
     sync.resolve()
@@ -222,9 +222,9 @@ describe('closing', () => {
   test('takes the works along that wait behind a sync', async () => {
     const disk = controlledSync()
     using queue = testQueue(disk)
-    const first = queue.queue.submit(queue.put('first'))
+    const first = queue.queue.write(queue.put('first'))
     const firstSync = await disk.next()
-    const second = queue.queue.submit(queue.put('second'))
+    const second = queue.queue.write(queue.put('second'))
     const closed = queue.queue.close()
     firstSync.resolve()
     const secondSync = await disk.next()
@@ -246,19 +246,19 @@ describe('what is measured', () => {
     expect(queue.metrics.commits).toEqual([])
     firstSync.resolve()
     await first
-    expect(queue.metrics.commits).toEqual([{ works: 3, durationMs: 12 }])
+    expect(queue.metrics.commits).toEqual([{ batchSize: 3, durationMs: 12 }])
     const secondSync = await disk.next()
     queue.clock.pass(1)
     secondSync.resolve()
     await second
-    expect(queue.metrics.commits.slice(1)).toEqual([{ works: 40, durationMs: 1 }])
+    expect(queue.metrics.commits.slice(1)).toEqual([{ batchSize: 40, durationMs: 1 }])
   })
 })
 
 test('more works than can be answered in time are refused, and those taken are stored', async () => {
   const disk = controlledSync()
   using queue = testQueue(disk)
-  const works = Array.from({ length: 10_001 }, (_, n) => queue.queue.submit(() => n))
+  const works = Array.from({ length: 10_001 }, (_, n) => queue.queue.write(() => n))
   expect(await reasonOf(works.at(-1) as Promise<unknown>)).toBe('overloaded')
   const sync = await disk.next()
   sync.resolve()

@@ -1,0 +1,73 @@
+import type { Database } from 'bun:sqlite'
+import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
+import type * as schema from '../schema.ts'
+
+/** What builds SQL (drizzle) and what runs it. */
+export type Connection = { client: Database; orm: BunSQLiteDatabase<typeof schema> }
+
+/** How long a write waits for another program's lock on the file; it delays all requests. */
+export const BUSY_TIMEOUT_MS = 200
+
+/** Holds the hot pages of the index on random transaction ids, up to some ten million of them. */
+const CACHE_KIB = 256 * 1024
+
+/** A write-ahead log that a burst made larger is truncated to this. */
+const WAL_BYTES_MAX = 128 * 1024 * 1024
+
+/** Before 3.51.3 a reset of the write-ahead log could lose a commit. */
+const SQLITE_VERSION_MIN = '3.51.3'
+
+/**
+ * Sets the writing connection up.
+ *
+ * @throws Error where this SQLite is too old or the file system has no write-ahead log
+ */
+export function configure(client: Database): void {
+  const { version } = client.query('SELECT sqlite_version() AS version').get() as {
+    version: string
+  }
+  if (Bun.semver.order(version, SQLITE_VERSION_MIN) < 0) {
+    throw new Error(`SQLite ${version} is older than ${SQLITE_VERSION_MIN}`)
+  }
+  const { journal_mode } = pragma<{ journal_mode: string }>(client, 'journal_mode = WAL')
+  if (journal_mode !== 'wal') {
+    throw new Error(`its file system has no write-ahead log (journal mode ${journal_mode})`)
+  }
+  // With NORMAL the sync of a commit is ours: off this thread, and before any answer. SQLite still
+  // does the syncs that a checkpoint needs.
+  client.run('PRAGMA synchronous = NORMAL')
+  client.run('PRAGMA foreign_keys = ON')
+  client.run(`PRAGMA cache_size = -${CACHE_KIB}`)
+  // SQLite's own checkpoints ignore errors, even of a sync; those of checkpoints.ts don't.
+  client.run('PRAGMA wal_autocheckpoint = 0')
+  client.run(`PRAGMA journal_size_limit = ${WAL_BYTES_MAX}`)
+  client.run('PRAGMA temp_store = MEMORY')
+}
+
+/** The first row of a pragma. */
+export function pragma<Row>(database: Database, text: string): Row {
+  return database.query(`PRAGMA ${text}`).get() as Row
+}
+
+/** The number of migrations that a database has had. */
+export function userVersion(database: Database): number {
+  return pragma<{ user_version: number }>(database, 'user_version').user_version
+}
+
+/** Writes a page without changing anything: the number is written as it is. */
+export function writeProbe(client: Database): void {
+  client.run(`PRAGMA user_version = ${userVersion(client)}`)
+}
+
+/** Runs the work in a transaction that is committed whole or not at all. */
+export function inTransaction(database: Database, work: () => void): void {
+  try {
+    database.query('BEGIN IMMEDIATE').run()
+    work()
+    database.query('COMMIT').run()
+  } catch (error) {
+    // A full disk may have ended the transaction already.
+    if (database.inTransaction) database.query('ROLLBACK').run()
+    throw error
+  }
+}

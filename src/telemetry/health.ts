@@ -1,0 +1,53 @@
+import { type Clock, isoTime } from '../clock.ts'
+import type { StorageReason } from '../store/store.ts'
+
+/** What the service needs in order to do its work, each either `ok` or what is wrong with it. */
+export type Health = {
+  ok: boolean
+  checks: Readonly<Record<string, string>>
+  /** Where there is a target: `ok`, or since when it has been failing. */
+  target?: string
+}
+
+export type HealthCheckDeps = {
+  clock: Clock
+  store: { health(): Promise<'ok' | StorageReason> }
+  scheduler: { readonly alive: boolean; readonly targetFailingSince: number | undefined }
+  /** Whether there is a target. */
+  hasTarget: boolean
+  stopping(): boolean
+}
+
+/** The storage is asked for a write at most this often, however often health is asked for. */
+const STORAGE_CHECK_INTERVAL_MS = 1_000
+
+/** Returns a function that checks the health of the service now. */
+export function createHealthCheck(deps: HealthCheckDeps): () => Promise<Health> {
+  const { clock, store, scheduler, hasTarget, stopping } = deps
+  let last: { storage: Promise<string>; at: number } | undefined
+
+  function checkStorage(): Promise<string> {
+    const at = clock.monotonic()
+    if (last && at - last.at < STORAGE_CHECK_INTERVAL_MS) return last.storage
+    const storage = store.health().then((health) => (health === 'ok' ? 'ok' : 'takes no writes'))
+    last = { storage, at }
+    return storage
+  }
+
+  /** Transactions are accepted while the target is failing. */
+  function targetState(): string {
+    const { targetFailingSince: since } = scheduler
+    const { wall, steady } = clock.now()
+    return since === undefined ? 'ok' : `failing since ${isoTime(wall - (steady - since))}`
+  }
+
+  return async () => {
+    const checks = {
+      storage: await checkStorage(),
+      scheduler: scheduler.alive ? 'ok' : 'not running',
+      shutdown: stopping() ? 'under way' : 'ok',
+    }
+    const ok = Object.values(checks).every((state) => state === 'ok')
+    return hasTarget ? { ok, checks, target: targetState() } : { ok, checks }
+  }
+}
