@@ -1,22 +1,22 @@
 /**
- * Time, as everything in txhook gets it: handed in, never read from the system elsewhere.
+ * Time. No other file reads it from the system.
  *
- * There are two kinds. Wall time is what the machine's clock says, for records that people read.
- * Steady time is for schedules: it starts at the wall time of the start (or later, see `advanceTo`)
- * and from then on follows the monotonic clock, so that a wall clock stepped by an hour neither
- * stalls a job nor hurries it. Both are integer milliseconds since the Unix epoch.
+ * Wall time is what the machine's clock says, for records that people read. Steady time is for
+ * schedules: it begins at the wall time of the start (or later, see `advanceTo`) and then follows the
+ * monotonic clock, so that a step of the wall clock neither delays a job nor makes it early. Both are
+ * integer ms since the epoch.
  */
 export type Clock = {
   now(): Now
-  /** Monotonic time in ms, with fractions: for durations, and for nothing else. */
+  /** Monotonic time in ms, with fractions: for durations alone. */
   monotonic(): number
-  /** Moves steady time forward to `time` if it is behind, never back. Returns by how many ms. */
+  /** Moves steady time forward to `time` where it is behind. Returns by how many ms. */
   advanceTo(time: number): number
-  /** Calls `callback` once after `delay` ms. Any delay is fine. Returns a function that cancels. */
+  /** Calls `callback` once after `delay` ms, however long. Returns a function that cancels it. */
   after(delay: number, callback: () => void): () => void
 }
 
-/** One moment, by both kinds of time. */
+/** The present, by both kinds of time. */
 export type Now = { wall: number; steady: number }
 
 /** setTimeout takes a signed 32-bit number of milliseconds; a longer one fires at once. */
@@ -26,7 +26,7 @@ const TIMEOUT_MS_MAX = 2 ** 31 - 1
 export function systemClock(): Clock {
   let origin = Date.now() - performance.now()
   const steady = () => Math.floor(origin + performance.now())
-  /** Kept while it is right to the millisecond: so both kinds of time show a wait as long. */
+  /** Kept while it is right to the millisecond, so that a wait is as long by both kinds of time. */
   let wallAhead = 0
   return {
     now() {

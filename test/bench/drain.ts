@@ -8,7 +8,8 @@ import { readConfig } from '../../src/config/read-config.ts'
 import { openService } from '../../src/service.ts'
 import { loadCounts } from '../../src/store/sqlite/counts.ts'
 import { openDatabase } from '../../src/store/sqlite/database/open-database.ts'
-import { createWaits } from '../../src/store/sqlite/waits.ts'
+import { createTransitions } from '../../src/store/sqlite/transitions.ts'
+import { createWork } from '../../src/store/sqlite/work.ts'
 
 const BATCH = 500
 const [mode, dataDir = ''] = process.argv.slice(2)
@@ -37,15 +38,22 @@ async function byScheduler(): Promise<number> {
 async function byBareLoop(): Promise<number> {
   const database = openDatabase(dataDir)
   const { counts } = loadCounts(database)
-  const waits = createWaits(database, counts)
   const jobs = counts.PENDING
+  const work = createWork(database, {
+    transitions: createTransitions(database, counts),
+    clock: systemClock(),
+    commits: {
+      readLatest: (query) => query(),
+      async write(run) {
+        database.client.run('BEGIN IMMEDIATE')
+        const value = run()
+        database.client.run('COMMIT')
+        await database.sync()
+        return value
+      },
+    },
+  })
   const began = performance.now()
-  while (counts.PENDING > 0) {
-    const now = Date.now()
-    database.client.run('BEGIN IMMEDIATE')
-    waits.step({ wall: now, steady: now }, 0, BATCH)
-    database.client.run('COMMIT')
-    await database.sync()
-  }
+  while (counts.PENDING > 0) await work.advanceWaits(0, BATCH)
   return (jobs * 1000) / (performance.now() - began)
 }

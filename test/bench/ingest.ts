@@ -46,7 +46,7 @@ export async function measureIngest(txhook: string, { rounds }: Options): Promis
     }
   }
   const measurements = [...pairs].map(([key, pair]) => compared(key, pair))
-  return [...measurements, p99Ratio(pairs), await longestStall(server)]
+  return [...measurements, p99Ratio(pairs), await longestLag(server)]
 }
 
 const REACH: Record<string, { reach: string; aim: string }> = {
@@ -82,16 +82,16 @@ function p99Ratio(pairs: ReadonlyMap<string, Pair>): Measurement {
 }
 
 /**
- * A timer of 10 ms is late by the rest of a stall: the bucket of the latest and 10 ms bound it.
+ * A timer of 10 ms is late by the rest of a lag: the bucket of the latest and 10 ms bound it.
  */
-async function longestStall(server: Server): Promise<Measurement> {
-  const series = /stall_seconds_bucket\{le="([^"]+)"\} (\d+)/g
+async function longestLag(server: Server): Promise<Measurement> {
+  const series = /lag_seconds_bucket\{le="([^"]+)"\} (\d+)/g
   const buckets = [...(await server.metrics()).matchAll(series)]
   const all = Number(buckets.at(-1)?.[2])
   const longest = buckets.find(([, , count]) => Number(count) === all)?.[1]
   const short = buckets.find(([, bound]) => bound === '0.01')?.[2]
   return {
-    figure: 'longest stall of the event loop under load',
+    figure: 'longest lag of the event loop under load',
     value: `≤ ${Number(longest) * 1e3 + 10} ms`,
     reach: '50 ms',
     aim: '10 ms',

@@ -1,16 +1,18 @@
 import { expect, test } from 'bun:test'
-import { mkdtempSync, readFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { CallProcessor } from '../../src/processors/processor.ts'
 import {
   type ShownTransaction,
   type TestService,
+  temporaryDirectory,
   testService,
   transactionBody,
 } from '../support/service.ts'
 
-const README = readFileSync(join(import.meta.dir, '../../README.md'), 'utf8')
+const ROOT = join(import.meta.dir, '../..')
+const TYPES = join(ROOT, 'node_modules/bun-types')
+const README = readFileSync(join(ROOT, 'src/README.md'), 'utf8')
 
 /** The transaction when no call for it is under way any more. */
 async function settled(service: TestService): Promise<ShownTransaction> {
@@ -22,10 +24,20 @@ async function settled(service: TestService): Promise<ShownTransaction> {
   }
 }
 
-test('the processor that the README shows works as it stands there', async () => {
+test('the processor that src/README.md shows compiles and works as it stands there', async () => {
   const source = README.match(/```ts\n(import type \{ CallProcessor \}[\s\S]*?)```/)?.[1] ?? ''
-  const file = join(mkdtempSync(join(tmpdir(), 'txhook-own-')), 'ledger.ts')
-  await Bun.write(file, source)
+  using directory = temporaryDirectory()
+  const file = join(directory.path, 'ledger.ts')
+  const processors = join(ROOT, 'src/processors')
+  await Bun.write(file, source.replace("'./", `'${processors}/`))
+  const config = { extends: join(ROOT, 'tsconfig.json'), compilerOptions: { types: [TYPES] } }
+  await Bun.write(
+    join(directory.path, 'tsconfig.json'),
+    JSON.stringify({ ...config, include: [file] }),
+  )
+  const tsc = Bun.spawnSync([join(ROOT, 'node_modules/.bin/tsc'), '-p', directory.path])
+  expect(tsc.stdout.toString()).toBe('')
+  expect(tsc.exitCode).toBe(0)
   const { ledgerProcessor } = (await import(file)) as {
     ledgerProcessor(url: string): CallProcessor
   }

@@ -85,7 +85,9 @@ async function settled(service: TestService, look?: () => void): Promise<void> {
   for (let commits = 0; commits < COMMITS_MAX; commits++) {
     await service.store.health()
     look?.()
-    if (underWay(service) === 0) return service.store.health()
+    if (underWay(service) > 0) continue
+    await service.store.health()
+    return
   }
   throw new Error('The calls under way came to no end.')
 }

@@ -1,9 +1,8 @@
 import { describe, expect, spyOn, test } from 'bun:test'
 import type { Processor } from '../../src/processors/processor.ts'
 import { Scheduler } from '../../src/scheduler/scheduler.ts'
-import { createInbox } from '../../src/store/sqlite/accept.ts'
-import { createJobs } from '../../src/store/sqlite/jobs.ts'
-import { createWaits } from '../../src/store/sqlite/waits.ts'
+import { createTransitions } from '../../src/store/sqlite/transitions.ts'
+import { createWork } from '../../src/store/sqlite/work.ts'
 import { START } from '../support/clock.ts'
 import { recordingLog } from '../support/log.ts'
 import { type HangingCall, scriptedCalls, testScheduler } from '../support/scheduler.ts'
@@ -46,21 +45,19 @@ describe('a call', () => {
     using parts = testQueue(disk)
     const { queue, database, counts, dataDir, clock, metrics } = parts
     const processor = scriptedCalls()
+    const transitions = createTransitions(database, counts)
     const scheduler = new Scheduler({
       maxAttempts: 8,
       concurrency: 64,
-      jobs: createJobs(database, counts),
-      waits: createWaits(database, counts),
+      work: createWork(database, { transitions, commits: queue, clock }),
       metrics,
-      commit: (work) => queue.write(work),
       processor,
       clock,
       log: recordingLog(),
       random: () => 0,
     })
-    const inbox = createInbox(database, counts, 1)
     const sent = sentTransaction({ extra: { script: ['HANG'] } })
-    const accepted = queue.write(() => inbox.accept(sent, clock.now()))
+    const accepted = queue.write(() => transitions.accept(sent, clock.now()))
     const acceptedSync = await disk.next()
     acceptedSync.resolve()
     await accepted
@@ -112,7 +109,7 @@ describe('a call', () => {
     await run.accept('a', 'HANG')
     await run.work()
     const call = await processor.hanging()
-    await run.store.commit(() => run.store.jobs.recover(run.clock.now(), 8))
+    await run.store.work.start(8)
     call.end()
     await run.recorded()
     expect(await run.state('a')).toBe('PENDING 1')
@@ -120,7 +117,7 @@ describe('a call', () => {
     expect(run.log.entries).toEqual([
       {
         level: 'warn',
-        message: 'a late outcome changed nothing',
+        message: 'ignored a late outcome',
         fields: { transaction_id: 'a', attempt: 1, outcome },
       },
     ])
@@ -164,12 +161,10 @@ describe('what is measured of calls', () => {
     expect(run.metrics.latenessMs).toEqual([40, 0, 0])
   })
 
-  test('is what the last process left as interrupted, the last tries included', async () => {
+  test('is what the last process left as interrupted, the last attempts included', async () => {
     await using first = testScheduler(scriptedCalls())
     for (const name of names(3)) await first.accept(name, 'RETRY', 'HANG')
-    const take = (claim: number, limit: number) =>
-      first.store.commit(() => first.store.jobs.take(first.clock.now(), limit, claim))
-    await take(1, 2)
+    await first.store.work.claim(2, 'earliest')
     await first.store.close()
     const { dataDir } = first.store
     await using second = testScheduler(scriptedCalls(), { dataDir, maxAttempts: 1 })
@@ -190,7 +185,7 @@ describe('the calls under way', () => {
     await run.recorded()
     expect(processor.attempts).toHaveLength(3)
     // With no place free the loop sleeps, although there is much that is due.
-    const asked = spyOn(run.store.jobs, 'nextRunAt')
+    const asked = spyOn(run.store.work, 'tick')
     await run.recorded()
     expect(asked).not.toHaveBeenCalled()
     for (let ended = 1; ended <= 10; ended++) {
@@ -292,7 +287,7 @@ describe('the calls under way', () => {
     await next.scheduler.start()
     const again = await second.hanging()
     expect(again).toMatchObject({ attempt: 2, transaction: { attempts: 2, status: 'PROCESSING' } })
-    expect(next.log.entries).toMatchObject([{ level: 'warn', fields: { orphans: 1 } }])
+    expect(next.log.entries).toMatchObject([{ level: 'warn', fields: { attempts: 1 } }])
     const outcomes = next.store.rows('attempts').map(({ outcome }) => outcome)
     expect(outcomes).toEqual(['interrupted', null])
     await next.store.close()

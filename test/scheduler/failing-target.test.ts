@@ -1,6 +1,6 @@
 import { describe, expect, spyOn, test } from 'bun:test'
 import type { CallProcessor, Outcome } from '../../src/processors/processor.ts'
-import type { Store } from '../../src/store/sqlite/open-store.ts'
+import type { Store } from '../../src/store/store.ts'
 import { START } from '../support/clock.ts'
 import { parseExposition, valuesOf } from '../support/metrics.ts'
 import {
@@ -12,6 +12,7 @@ import {
   testScheduler,
 } from '../support/scheduler.ts'
 import { type TestService, testService, transactionBody } from '../support/service.ts'
+import { dueAt } from '../support/store.ts'
 
 const HOUR_MS = 3_600_000
 const DOWN = 'the target is down'
@@ -66,7 +67,7 @@ async function failing(
   return run
 }
 
-const processed = (store: Store) => (await store.readings()).transactions.PROCESSED
+const processed = async (store: Store) => (await store.readings()).transactions.PROCESSED
 
 describe('when the target fails', () => {
   test.each([1, 4, 10, 64])(
@@ -163,11 +164,11 @@ describe('when the target fails', () => {
     calls.down = false
     run.clock.pass(8000)
     await settled(run)
-    while (processed(run.store) < 100) {
+    while ((await processed(run.store)) < 100) {
       run.clock.pass(1000)
       await settled(run)
     }
-    const message = 'the target answers again'
+    const message = 'the target has recovered'
     expect(run.log.entries).toEqual([
       OPENED,
       { level: 'info', message, fields: { failed_for_ms: 15_000 } },
@@ -214,7 +215,7 @@ describe('when the target fails', () => {
     run.clock.pass(5000)
     await stopped
     expect(run.metrics.failings).toEqual([])
-    const message = 'calls were cut off by the stop'
+    const message = 'the stop interrupted calls'
     expect(run.log.entries).toEqual([{ level: 'warn', message, fields: { calls: 20 } }])
     expect((await run.store.readings()).transactions).toMatchObject({ PROCESSING: 20 })
   })
@@ -274,7 +275,10 @@ describe('while the target fails', () => {
     run.clock.pass(2000)
     await workOff(run)
     expect(calls.attempts).toHaveLength(22)
-    expect(calls.attempts[21]).toMatchObject({ transaction: { transactionId: 'fresh' }, attempt: 1 })
+    expect(calls.attempts[21]).toMatchObject({
+      transaction: { transactionId: 'fresh' },
+      attempt: 1,
+    })
   })
 
   test('a transaction that comes when a probe is overdue is it, at once', async () => {
@@ -283,7 +287,7 @@ describe('while the target fails', () => {
     await acceptAll(run, 10)
     await run.scheduler.start()
     await settled(run)
-    const asked = spyOn(run.store.jobs, 'nextRunAt')
+    const asked = spyOn(run.store.work, 'tick')
     run.clock.pass(1000)
     await settled(run)
     // Nothing is due for a probe, and when it will be is known: one question, one timer.
@@ -303,10 +307,9 @@ describe('while the target fails', () => {
     await acceptAll(run, 100)
     await run.scheduler.start()
     await settled(run)
-    const { jobs } = run.store
-    const asked = spyOn(jobs, 'nextRunAt')
-    const taken = spyOn(jobs, 'take')
-    const probed = spyOn(jobs, 'takeLeastTried')
+    const { work } = run.store
+    const asked = spyOn(work, 'tick')
+    const claimed = spyOn(work, 'claim')
     const before = calls.attempts.length
     for (let ms = 0; ms < HOUR_MS; ms += 15_000) {
       run.clock.pass(15_000)
@@ -317,8 +320,8 @@ describe('while the target fails', () => {
     const probes = calls.attempts.length - before
     expect(probes).toBeWithin(100, 126)
     expect(asked).toHaveBeenCalledTimes(probes)
-    expect(probed).toHaveBeenCalledTimes(probes)
-    expect(taken).not.toHaveBeenCalled()
+    expect(claimed).toHaveBeenCalledTimes(probes)
+    expect(claimed.mock.calls.filter(([, pick]) => pick === 'earliest')).toEqual([])
     expect(run.scheduler.alive).toBe(true)
   })
 
@@ -328,7 +331,7 @@ describe('while the target fails', () => {
     await acceptAll(run, 100)
     await run.scheduler.start()
     await settled(run)
-    const asked = spyOn(run.store.jobs, 'nextRunAt')
+    const asked = spyOn(run.store.work, 'tick')
     for (let i = 0; i < 50; i++) {
       run.clock.pass(10)
       await run.accept(`later ${i}`)
@@ -359,7 +362,7 @@ describe('when the target is back', () => {
     }
     expect(active).toEqual([1, 1, 2, 3, 4, 4, 4, 4])
     expect(calls.activeMax).toBe(4)
-    while (processed(run.store) < 100) {
+    while ((await processed(run.store)) < 100) {
       const call = await calls.hanging()
       call.end()
       await run.recorded()
@@ -380,7 +383,7 @@ describe('when the target is back', () => {
     expect(run.log.entries).toEqual([OPENED])
     run.clock.pass(HOUR_MS)
     await run.work()
-    while (processed(run.store) < 40) {
+    while ((await processed(run.store)) < 40) {
       const call = await calls.hanging()
       call.end()
       await run.recorded()
@@ -393,7 +396,7 @@ describe('when the target is back', () => {
     expect([calls.active, calls.activeMax]).toEqual([12, 12])
   })
 
-  test('one that fails anew on the way is found to, and probed after 1 s again', async () => {
+  test('one that fails anew on the way is detected, and probed after 1 s again', async () => {
     const calls = target({ down: true })
     await using run = await failing(calls, 200)
     for (let i = 0; i < 5; i++) {
@@ -412,7 +415,7 @@ describe('when the target is back', () => {
     expect(await run.work()).toBe(1000)
     calls.down = false
     run.clock.pass(HOUR_MS)
-    while (processed(run.store) < 200) await workOff(run)
+    while ((await processed(run.store)) < 200) await workOff(run)
     expect(run.metrics.failings).toEqual([true, false, true, false])
   })
 })
@@ -455,7 +458,7 @@ describe('over HTTP', () => {
 
     calls.down = false
     service.clock.pass(HOUR_MS)
-    while (processed(service.store) < 11) await settled(service)
+    while ((await processed(service.store)) < 11) await settled(service)
     expect(await checks(service)).toEqual({ status: 200, checks: { ...well, target: 'ok' } })
     expect(await failingGauge(service)).toEqual([0])
   })
@@ -520,7 +523,7 @@ describe('a processor that is wrong', () => {
     await settled(run)
     const error = 'The processor returned no outcome.'
     expect(await run.store.find('a')).toMatchObject({ status: 'PENDING', attempts: 1, error })
-    expect(run.store.jobs.nextRunAt()).toBe(START + 5625)
+    expect(await dueAt(run.store)).toBe(START + 5625)
     expect(run.scheduler.alive).toBe(true)
     run.clock.pass(5625)
     await settled(run)
@@ -537,12 +540,12 @@ describe('a processor that is wrong', () => {
     await run.scheduler.start()
     await run.accept('a')
     for (let i = 0; i < 5; i++) await settled(run)
-    expect(processor.attempts).toBe(1)
+    expect(processor.works).toBe(1)
     for (let ms = 0; ms < 30; ms++) {
       run.clock.pass(1)
       await settled(run)
     }
-    expect(processor.attempts).toBe(4)
+    expect(processor.works).toBe(4)
     expect(await run.state('a')).toBe('PROCESSING 1')
   })
 
@@ -554,7 +557,7 @@ describe('a processor that is wrong', () => {
     await settled(run)
     run.clock.pass(24 * HOUR_MS)
     await settled(run)
-    expect(processor.attempts).toBe(1)
+    expect(processor.works).toBe(1)
     expect(run.clock.timers).toBe(1)
     expect(run.scheduler.alive).toBe(true)
   })
@@ -649,7 +652,7 @@ test('calls that fail for what they are hold up others for two probes at most', 
   expect(run.metrics.failings).toEqual([true, false])
 })
 
-test('what is FAILED is told once in a while, with how many there were and the last of them', async () => {
+test('what is FAILED is logged at intervals, with a count and the last of them', async () => {
   const calls = scriptedCalls()
   await using run = testScheduler(calls)
   const failing = async (name: string) => {

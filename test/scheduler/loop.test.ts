@@ -33,7 +33,7 @@ async function outcomeWithoutRoom(run: TestScheduler, processor: ScriptedCalls):
 describe('the loop', () => {
   test('with nothing to do asks nothing and waits on no timer, however long', async () => {
     await using run = testScheduler(scriptedCalls())
-    const asked = spyOn(run.store.jobs, 'nextRunAt')
+    const asked = spyOn(run.store.work, 'tick')
     await run.scheduler.start()
     for (let i = 0; i < 3; i++) {
       await run.recorded()
@@ -49,7 +49,7 @@ describe('the loop', () => {
     await run.scheduler.start()
     await run.accept('a')
     await run.rest()
-    const asked = spyOn(run.store.jobs, 'nextRunAt')
+    const asked = spyOn(run.store.work, 'tick')
     run.clock.pass(10 * YEAR_MS - REST_MS - 1)
     await run.recorded()
     expect(asked).not.toHaveBeenCalled()
@@ -97,9 +97,9 @@ describe('the loop', () => {
     const processed = Promise.withResolvers<void>()
     processor.before = () => processed.resolve()
     // The look finds nothing, and what comes right after it is announced by a wake.
-    spyOn(run.store.jobs, 'nextRunAt').mockImplementationOnce(() => {
+    spyOn(run.store.work, 'tick').mockImplementationOnce(async () => {
       run.scheduler.wake()
-      return undefined
+      return { interrupted: 0, dueInMs: undefined }
     })
     await run.scheduler.start()
     await processed.promise
@@ -112,7 +112,7 @@ describe('a pause', () => {
   test('after waits lets gather what comes meanwhile, and one commit takes it all', async () => {
     await using run = testScheduler(simulatedProcessor(30_000))
     await run.scheduler.start()
-    const steps = spyOn(run.store.waits, 'step')
+    const steps = spyOn(run.store.work, 'advanceWaits')
     await run.accept('first')
     await run.recorded()
     expect(await run.state('first')).toBe('PROCESSING 1')
@@ -170,8 +170,8 @@ describe('a pause', () => {
     await run.scheduler.start()
     await run.store.acceptAll('a')
     const stepping = Promise.withResolvers<void>()
-    const step = run.store.waits.step
-    spyOn(run.store.waits, 'step').mockImplementation((...args) => {
+    const step = run.store.work.advanceWaits
+    spyOn(run.store.work, 'advanceWaits').mockImplementation((...args) => {
       stepping.resolve()
       return step(...args)
     })
@@ -206,7 +206,7 @@ describe('starting and stopping', () => {
     await using run = testScheduler(processor)
     await run.accept('a', 'OK')
     await run.scheduler.stop()
-    const recovered = spyOn(run.store.jobs, 'recover')
+    const recovered = spyOn(run.store.work, 'start')
     await run.scheduler.start()
     expect(run.scheduler.alive).toBe(false)
     await run.recorded()
@@ -229,7 +229,7 @@ describe('starting and stopping', () => {
   test('a second start changes nothing, also while the first is under way', async () => {
     await using run = testScheduler(simulatedProcessor(30_000))
     await run.accept('a')
-    const recovered = spyOn(run.store.jobs, 'recover')
+    const recovered = spyOn(run.store.work, 'start')
     await Promise.all([run.scheduler.start(), run.scheduler.start()])
     await run.scheduler.start()
     await run.rest()

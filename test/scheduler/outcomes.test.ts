@@ -7,6 +7,7 @@ import {
   type TestScheduler,
   testScheduler,
 } from '../support/scheduler.ts'
+import { dueAt } from '../support/store.ts'
 
 /** Makes the calls that are due, and sees their outcomes to the disk. */
 async function workOff(run: TestScheduler): Promise<void> {
@@ -32,7 +33,7 @@ describe('a call', () => {
     await workOff(run)
     expect(await run.store.find('a')).toMatchObject({ status: 'PENDING', attempts: 1, error })
     expect(run.store.rows('attempts')).toMatchObject([{ outcome: 'retry', detail: error }])
-    expect(run.store.jobs.nextRunAt()).toBe(START + 5625)
+    expect(await dueAt(run.store)).toBe(START + 5625)
   })
 
   test('that says FAIL: the transaction is FAILED and is not tried again', async () => {
@@ -41,7 +42,7 @@ describe('a call', () => {
     await workOff(run)
     const error = 'attempt 1 was refused'
     expect(await run.store.find('a')).toMatchObject({ status: 'FAILED', attempts: 1, error })
-    expect(run.store.jobs.nextRunAt()).toBeUndefined()
+    expect(await dueAt(run.store)).toBeUndefined()
   })
 
   test('that says SNOOZE goes on later with the same attempt', async () => {
@@ -50,7 +51,7 @@ describe('a call', () => {
     await run.accept('a', 'SNOOZE')
     await workOff(run)
     expect(await run.state('a')).toBe('PROCESSING 1')
-    expect(run.store.jobs.nextRunAt()).toBe(START + SNOOZE_MS)
+    expect(await dueAt(run.store)).toBe(START + SNOOZE_MS)
 
     run.clock.pass(SNOOZE_MS)
     await workOff(run)

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import type { Outcome } from '../../src/processors/processor.ts'
 import {
-  checkedOutcome,
+  backoffMs,
+  boundedRetryAfterMs,
   decideSettlement,
   type RetryContext,
 } from '../../src/scheduler/retry-policy.ts'
@@ -11,8 +12,8 @@ const NOW = 1_767_225_600_000
 const YEAR_MS = 365 * 24 * 3_600_000
 
 /** The first of eight attempts, with no jitter. */
-const situation = (changes: Partial<RetryContext> = {}): RetryContext => ({
-  tries: 1,
+const context = (changes: Partial<RetryContext> = {}): RetryContext => ({
+  attemptsUsed: 1,
   maxAttempts: 8,
   now: NOW,
   random: 0,
@@ -28,16 +29,16 @@ const retry = (changes: { detail?: string; retryAfterMs?: number } = {}): Outcom
 
 describe('an outcome becomes', () => {
   test('done, with the status of the answer where there was one', () => {
-    expect(decideSettlement({ kind: 'done', httpStatus: 204 }, situation())).toEqual({
+    expect(decideSettlement({ kind: 'done', httpStatus: 204 }, context())).toEqual({
       kind: 'done',
       httpStatus: 204,
     })
-    expect(decideSettlement({ kind: 'done' }, situation())).toEqual({ kind: 'done' })
+    expect(decideSettlement({ kind: 'done' }, context())).toEqual({ kind: 'done' })
   })
 
   test('fail at the first attempt already, where no attempt can succeed', () => {
     const outcome = { kind: 'fail', detail: 'refused', httpStatus: 400 } as const
-    expect(decideSettlement(outcome, situation())).toEqual(outcome)
+    expect(decideSettlement(outcome, context())).toEqual(outcome)
   })
 
   test.each([
@@ -45,24 +46,27 @@ describe('an outcome becomes', () => {
     [1, 0.5, 5_625],
     [2, 0, 10_000],
     [7, 0, 320_000],
-  ])('retry: after try %p with jitter %p the next is %p ms away', (tries, random, wait) => {
-    expect(decideSettlement(retry(), situation({ tries, random }))).toEqual({
-      kind: 'retry',
-      runAt: NOW + wait,
-      httpStatus: 503,
-      detail: 'no answer',
-    })
-  })
+  ])(
+    'retry: after attempt %p with jitter %p the next is %p ms away',
+    (attemptsUsed, random, wait) => {
+      expect(decideSettlement(retry(), context({ attemptsUsed, random }))).toEqual({
+        kind: 'retry',
+        inMs: wait,
+        httpStatus: 503,
+        detail: 'no answer',
+      })
+    },
+  )
 
-  test.each([8, 9, 100])('fail with the last error at try %p of 8', (tries) => {
+  test.each([8, 9, 100])('fail with the last error at attempt %p of 8', (attemptsUsed) => {
     const fail = { kind: 'fail', httpStatus: 503, detail: 'no answer' } as const
-    expect(decideSettlement(retry(), situation({ tries }))).toEqual(fail)
+    expect(decideSettlement(retry(), context({ attemptsUsed }))).toEqual(fail)
     // A time that the target names makes no attempt more.
-    expect(decideSettlement(retry({ retryAfterMs: 1 }), situation({ tries }))).toEqual(fail)
+    expect(decideSettlement(retry({ retryAfterMs: 1 }), context({ attemptsUsed }))).toEqual(fail)
   })
 
   test('fail at once where there is one attempt only', () => {
-    expect(decideSettlement(retry(), situation({ maxAttempts: 1 }))).toMatchObject({ kind: 'fail' })
+    expect(decideSettlement(retry(), context({ maxAttempts: 1 }))).toMatchObject({ kind: 'fail' })
   })
 })
 
@@ -79,13 +83,13 @@ describe('the time that a target asks for', () => {
     [3_600_001, 3_600_000],
     [Number.MAX_VALUE, 3_600_000],
     [Number.POSITIVE_INFINITY, 3_600_000],
-  ])('of %p ms is waited as %p ms, without jitter, whatever the try', (retryAfterMs, wait) => {
-    for (const tries of [1, 7]) {
+  ])('of %p ms is waited as %p ms, without jitter, whatever the attempt', (retryAfterMs, wait) => {
+    for (const attemptsUsed of [1, 7]) {
       const settlement = decideSettlement(
         retry({ retryAfterMs }),
-        situation({ tries, random: 0.9 }),
+        context({ attemptsUsed, random: 0.9 }),
       )
-      expect(settlement).toMatchObject({ kind: 'retry', runAt: NOW + wait })
+      expect(settlement).toMatchObject({ kind: 'retry', inMs: wait })
     }
   })
 })
@@ -103,22 +107,22 @@ describe('a snooze', () => {
     ['more than a year', NOW + YEAR_MS + 1, YEAR_MS],
     ['no time that a table can hold', Number.MAX_VALUE, YEAR_MS],
   ])('until %s', (_, until, wait) => {
-    const settlement = decideSettlement({ kind: 'snooze', until }, situation())
-    expect(settlement).toEqual({ kind: 'snooze', runAt: NOW + wait })
+    const settlement = decideSettlement({ kind: 'snooze', until }, context())
+    expect(settlement).toEqual({ kind: 'snooze', inMs: wait })
   })
 
-  test('uses up no try', () => {
+  test('uses up no attempt', () => {
     const settlement = decideSettlement(
       { kind: 'snooze', until: NOW + 50 },
-      situation({ tries: 8 }),
+      context({ attemptsUsed: 8 }),
     )
-    expect(settlement).toEqual({ kind: 'snooze', runAt: NOW + 50 })
+    expect(settlement).toEqual({ kind: 'snooze', inMs: 50 })
   })
 })
 
 describe('a detail', () => {
   const kept = (detail: string, kind: 'retry' | 'fail' = 'fail') => {
-    const settlement = decideSettlement({ kind, detail }, situation())
+    const settlement = decideSettlement({ kind, detail }, context())
     return 'detail' in settlement ? settlement.detail : undefined
   }
 
@@ -160,7 +164,7 @@ describe('any time', () => {
     const number = fc.double({ noNaN: true })
     const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
     fc.assert(
-      fc.property(number, random, fc.integer({ min: 1, max: 7 }), (value, random, tries) => {
+      fc.property(number, random, fc.integer({ min: 1, max: 7 }), (value, random, attemptsUsed) => {
         const outcomes: Outcome[] = [
           { kind: 'snooze', until: value },
           retry(),
@@ -168,58 +172,61 @@ describe('any time', () => {
         ]
         for (const outcome of outcomes) {
           if (outcome.kind === 'snooze' && !Number.isFinite(value)) continue
-          const { runAt } = decideSettlement(outcome, situation({ tries, random })) as {
-            runAt: number
+          const { inMs } = decideSettlement(outcome, context({ attemptsUsed, random })) as {
+            inMs: number
           }
-          expect(Number.isSafeInteger(runAt)).toBe(true)
-          expect(runAt - NOW).toBeGreaterThanOrEqual(outcome.kind === 'snooze' ? 10 : 1000)
-          expect(runAt - NOW).toBeLessThanOrEqual(outcome.kind === 'snooze' ? YEAR_MS : 4_500_000)
+          expect(Number.isSafeInteger(inMs)).toBe(true)
+          expect(inMs).toBeGreaterThanOrEqual(outcome.kind === 'snooze' ? 10 : 1000)
+          expect(inMs).toBeLessThanOrEqual(outcome.kind === 'snooze' ? YEAR_MS : 4_500_000)
         }
       }),
     )
   })
 })
 
-describe('what a processor returns', () => {
-  const outcomes: Outcome[] = [
-    { kind: 'done' },
-    { kind: 'done', httpStatus: 200 },
-    { kind: 'snooze', until: 0 },
-    { kind: 'snooze', until: -1.5 },
-    { kind: 'retry', detail: '' },
-    { kind: 'retry', detail: 'later', httpStatus: 503, retryAfterMs: 5 },
-    { kind: 'fail', detail: 'never', httpStatus: 400 },
-  ]
+describe('the backoff', () => {
+  test('begins with 5 s, doubles with every failure and stays at 1 h', () => {
+    const waits = Array.from({ length: 13 }, (_, i) => backoffMs(i + 1, 0) / 1000)
+    expect(waits).toEqual([5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600, 3600])
+  })
 
-  test.each(outcomes.map((outcome) => [JSON.stringify(outcome), outcome] as const))(
-    'passes as it is where it is an outcome: %s',
-    (_, outcome) => {
-      expect(checkedOutcome(outcome)).toBe(outcome)
-    },
-  )
+  test('is 1 h after any number of failures, however large', () => {
+    for (const failures of [11, 64, 1025, 5000, Number.MAX_SAFE_INTEGER]) {
+      expect(backoffMs(failures, 0)).toBe(3_600_000)
+    }
+  })
 
-  test.each([
-    ['nothing', undefined],
-    ['null', null],
-    ['a text', 'done'],
-    ['a number', 1],
-    ['true', true],
-    ['an empty object', {}],
-    ['another kind', { kind: 'other' }],
-    ['a kind in capitals', { kind: 'DONE' }],
-    ['the name of a method', { kind: 'toString' }],
-    ['a list', [{ kind: 'done' }]],
-    ['a snooze without a time', { kind: 'snooze' }],
-    ['a snooze until no number', { kind: 'snooze', until: Number.NaN }],
-    ['a snooze for ever', { kind: 'snooze', until: Number.POSITIVE_INFINITY }],
-    ['a snooze until a text', { kind: 'snooze', until: '5' }],
-    ['a snooze until a date', { kind: 'snooze', until: new Date(NOW) }],
-    ['a retry without a detail', { kind: 'retry' }],
-    ['a retry with an error for a detail', { kind: 'retry', detail: new Error('no') }],
-    ['a failure without a detail', { kind: 'fail' }],
-    ['a failure with null for a detail', { kind: 'fail', detail: null }],
-  ])('is refused where it is %s', (_, outcome) => {
-    const message = 'The processor returned no outcome.'
-    expect(() => checkedOutcome(outcome as never)).toThrow(new TypeError(message))
+  test('has up to a quarter of it added, in proportion, beyond the hour too', () => {
+    expect(backoffMs(1, 0.5)).toBe(5625)
+    expect(backoffMs(1, 1)).toBe(6250)
+    expect(backoffMs(99, 0.5)).toBe(4_050_000)
+    const failures = fc.integer({ min: 1, max: 100_000 })
+    const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
+    fc.assert(
+      fc.property(failures, random, (count, share) => {
+        const wait = backoffMs(count, share)
+        const least = backoffMs(count, 0)
+        expect(Number.isInteger(wait)).toBe(true)
+        expect(wait).toBeGreaterThanOrEqual(least)
+        expect(wait).toBeLessThanOrEqual(least * 1.25)
+      }),
+    )
+  })
+})
+
+describe('the wait that a target asks for', () => {
+  test('is kept from 1 s to 1 h, in whole milliseconds that are no shorter', () => {
+    const asked = [1000, 1000.1, 1001, 60_000, 3_599_999.5, 3_600_000]
+    expect(asked.map(boundedRetryAfterMs)).toEqual([1000, 1001, 1001, 60_000, 3_600_000, 3_600_000])
+  })
+
+  test('is 1 s where it is shorter, nothing, or has passed', () => {
+    const asked = [999, 0.5, 0, -0, -1, -1e300, Number.NEGATIVE_INFINITY]
+    expect(new Set(asked.map(boundedRetryAfterMs))).toEqual(new Set([1000]))
+  })
+
+  test('is 1 h where it is longer, however much', () => {
+    const asked = [3_600_001, 86_400_000, 1e300, Number.POSITIVE_INFINITY]
+    expect(new Set(asked.map(boundedRetryAfterMs))).toEqual(new Set([3_600_000]))
   })
 })

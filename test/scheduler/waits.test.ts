@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { simulatedProcessor } from '../../src/processors/simulated.ts'
 import { START } from '../support/clock.ts'
 import { scriptedCalls, testScheduler } from '../support/scheduler.ts'
+import { dueAt } from '../support/store.ts'
 
 const DELAY_MS = 30_000
 const HOUR_MS = 3_600_000
@@ -68,9 +69,9 @@ describe('one commit', () => {
   test('takes a bounded share of a large backlog, and the rest comes next', async () => {
     await using run = testScheduler(simulatedProcessor(DELAY_MS), { maxBacklog: 2000 })
     await Promise.all(names(1200).map((name) => run.accept(name)))
-    const begun = () => (await run.store.readings()).transactions.PROCESSING
+    const begun = async () => (await run.store.readings()).transactions.PROCESSING
     const steps: [number | undefined, number][] = []
-    for (let i = 0; i < 4; i++) steps.push([await run.scheduler.runOnce(), begun()])
+    for (let i = 0; i < 4; i++) steps.push([await run.scheduler.runOnce(), await begun()])
     expect(steps).toEqual([
       [0, 500],
       [0, 1000],
@@ -79,7 +80,7 @@ describe('one commit', () => {
     ])
     run.clock.pass(DELAY_MS)
     expect(await run.scheduler.runOnce()).toBe(0)
-    expect(begun()).toBe(700)
+    expect(await begun()).toBe(700)
     expect(await run.work()).toBeUndefined()
     expect((await run.store.readings()).transactions.PROCESSED).toBe(1200)
   })
@@ -103,10 +104,10 @@ describe('a restart', () => {
     await second.scheduler.start()
     await second.recorded()
     expect(second.log.entries).toEqual([])
-    expect(second.store.jobs.nextRunAt()).toBe(START + DELAY_MS)
+    expect(await dueAt(second.store)).toBe(START + DELAY_MS)
     clock.pass(20_000)
     await second.recorded()
-    expect(second.store.jobs.nextRunAt()).toBe(START + 10_000 + DELAY_MS)
+    expect(await dueAt(second.store)).toBe(START + 10_000 + DELAY_MS)
     const times = { processingStartedAt: START, processedAt: START + DELAY_MS }
     expect(await second.store.find('a')).toMatchObject({ status: 'PROCESSED', ...times })
     expect(await second.state('b')).toBe('PROCESSING 1')

@@ -6,12 +6,11 @@ import { firstValue, sentTransaction, type TestStore, testStore } from '../suppo
 const changes = (store: TestStore) => firstValue(store.database.client, 'SELECT total_changes()')
 const ids = (count: number) => Array.from({ length: count }, (_, i) => `txn_${i}`)
 
-/** Takes what is due and ends it. */
+/** Claims one job that is due and settles it. */
 async function finishOne(store: TestStore): Promise<void> {
-  await store.commit(() => {
-    const now = store.clock.now()
-    for (const job of store.jobs.take(now, 1, 1)) store.jobs.settle(job, { kind: 'done' }, now)
-  })
+  for (const { claim } of await store.work.claim(1, 'earliest')) {
+    expect(await store.work.settle(claim, { kind: 'done' })).toBe('settled')
+  }
 }
 
 describe('a new transaction', () => {
@@ -21,7 +20,6 @@ describe('a new transaction', () => {
     const sent = sentTransaction({ extra: { note: 'x' } })
     const stored = {
       ...sent,
-      id: 1,
       status: 'PENDING',
       attempts: 0,
       createdAt: START + 5000,
@@ -151,7 +149,7 @@ describe('a full backlog', () => {
     expect(await store.find('txn_7')).toBeUndefined()
   })
 
-  test('takes one more for each that ends', async () => {
+  test('accepts one more for each that ends', async () => {
     await using store = testStore({ maxBacklog: 2 })
     await store.acceptAll('a', 'b')
     expect(await store.accept(sentTransaction())).toEqual({ kind: 'backlog_full' })
@@ -164,7 +162,10 @@ describe('a full backlog', () => {
     await using store = testStore({ maxBacklog: 1 })
     await store.acceptAll('a')
     const again = sentTransaction({ transactionId: 'a' })
-    expect(await store.accept(again)).toMatchObject({ kind: 'replayed', stored: { id: 1 } })
+    expect(await store.accept(again)).toMatchObject({
+      kind: 'replayed',
+      stored: { transactionId: 'a' },
+    })
     expect(await store.accept({ ...again, amount: 1 })).toMatchObject({ kind: 'conflict' })
     expect(store.rows('conflicts')).toHaveLength(1)
     expect(await store.accept(sentTransaction())).toEqual({ kind: 'backlog_full' })

@@ -1,10 +1,14 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
+import type { TransactionFilter } from '../../src/domain/filter.ts'
 import type { StoredTransaction } from '../../src/domain/transaction.ts'
-import { createInbox } from '../../src/store/sqlite/accept.ts'
-import { createList, type Page, type PageRequest } from '../../src/store/sqlite/list.ts'
-import { prepareScan, type TransactionFilter } from '../../src/store/sqlite/scan.ts'
+import { createAccept } from '../../src/store/sqlite/accept.ts'
+import { createList } from '../../src/store/sqlite/list.ts'
+import { prepareScan } from '../../src/store/sqlite/scan.ts'
 import { ScanQueue } from '../../src/store/sqlite/scan-queue.ts'
+import { createTransitions } from '../../src/store/sqlite/transitions.ts'
+import { InvalidCursor, type Page, type PageRequest, type Store } from '../../src/store/store.ts'
+import { START } from '../support/clock.ts'
 import {
   controlledSync,
   reasonOf,
@@ -14,7 +18,7 @@ import {
   testStore,
 } from '../support/store.ts'
 
-/** Rows looked at in one turn. */
+/** Rows that one slice reads. */
 const SLICE = 2_000
 
 const NEWEST = Number.MAX_SAFE_INTEGER
@@ -49,18 +53,30 @@ function markEuros({ database: { client } }: TestStore, ids: readonly number[]):
   client.run(`UPDATE transactions SET currency = iif(id IN (${ids.join()}), 'EUR', 'USD')`)
 }
 
-/** The keys of the rows that a filter means, newest first, by a look at each row. */
+/** The keys of the rows that a filter selects, newest first, by a check of each row. */
 function expectedIds(store: TestStore, filter: TransactionFilter): number[] {
-  const { status, currency, sourceAccount, createdFrom, createdTo } = filter
+  const { status, currency, source_account, created_from, created_to } = filter
   return store
     .rows('transactions')
     .filter((row) => status === undefined || row.status === status)
     .filter((row) => currency === undefined || row.currency === currency)
-    .filter((row) => sourceAccount === undefined || row.source_account === sourceAccount)
-    .filter((row) => createdFrom === undefined || Number(row.created_at) >= createdFrom)
-    .filter((row) => createdTo === undefined || Number(row.created_at) < createdTo)
+    .filter((row) => source_account === undefined || row.source_account === source_account)
+    .filter((row) => created_from === undefined || Number(row.created_at) >= created_from)
+    .filter((row) => created_to === undefined || Number(row.created_at) < created_to)
     .map(({ id }) => Number(id))
     .sort((a, b) => b - a)
+}
+
+/** The first page of a list. */
+const FIRST = { cursor: undefined, limit: 1 }
+
+/** The key of a transaction that `insert` stored. */
+const idOf = ({ transactionId }: StoredTransaction) => Number(transactionId.replace('txn_', ''))
+
+/** The key of the newest transaction on the page that a cursor leads to. */
+async function idAfter(store: Pick<Store, 'list'>, cursor: string | null): Promise<number> {
+  const { data } = await store.list({}, { cursor: cursor as string, limit: 1 })
+  return idOf(data[0] as StoredTransaction)
 }
 
 type List = (filter: TransactionFilter, page: PageRequest) => Promise<Page<StoredTransaction>>
@@ -68,10 +84,10 @@ type List = (filter: TransactionFilter, page: PageRequest) => Promise<Page<Store
 /** The keys on all pages, each page full but the last, and none without need. */
 async function pagedIds(list: List, filter: TransactionFilter, limit: number): Promise<number[]> {
   const ids: number[] = []
-  for (let before: number | undefined; ; ) {
-    const { data, next } = await list(filter, { before, limit })
-    ids.push(...data.map(({ id }) => id))
-    // No test has more: the pages would go on for ever.
+  for (let cursor: string | undefined; ; ) {
+    const { data, next } = await list(filter, { cursor, limit })
+    ids.push(...data.map(idOf))
+    // No test has more: the pages would go on forever.
     expect(ids.length).toBeLessThan(20_000)
     if (next === null) {
       expect(data.length).toBeLessThanOrEqual(limit)
@@ -79,13 +95,12 @@ async function pagedIds(list: List, filter: TransactionFilter, limit: number): P
       return ids
     }
     expect(data).toHaveLength(limit)
-    expect(next).toBe(Number(data.at(-1)?.id))
-    before = next
+    cursor = next
   }
 }
 
 describe('a scan', () => {
-  test('looks at no more rows than one turn may take, and says where it goes on', async () => {
+  test('reads no more rows than one slice may, and says where it goes on', async () => {
     await using store = testStore()
     insert(store, 2 * SLICE + 3)
     const scan = prepareScan(store.database)
@@ -93,13 +108,13 @@ describe('a scan', () => {
     expect(scan.rows(none, NEWEST, 10)).toEqual({ rows: [], before: SLICE + 4 })
     expect(scan.rows(none, SLICE + 4, 10)).toEqual({ rows: [], before: 4 })
     expect(scan.rows(none, 4, 10)).toEqual({ rows: [], before: 0 })
-    // In the slice are its last row, and not the one before which the next begins.
+    // A slice has its last row, and not the first of the next.
     markEuros(store, [SLICE + 4, SLICE + 3])
     const keys = (before: number) => scan.rows(none, before, 10).rows.map(({ id }) => id)
     expect([keys(NEWEST), keys(SLICE + 4)]).toEqual([[SLICE + 4], [SLICE + 3]])
   })
 
-  test('that has found enough goes on after the last it found', async () => {
+  test('that has found enough goes on after the last one', async () => {
     await using store = testStore()
     insert(store, 10)
     const scan = prepareScan(store.database)
@@ -113,18 +128,21 @@ describe('a scan', () => {
     ['FAILED', 3],
     ['PENDING', 4],
     ['PROCESSING', 5],
-  ] as const)('for %s has its slices of such rows, however few they are', async (status, key) => {
-    await using store = testStore()
-    // Of 10,000 rows three are FAILED, two unfinished: one turn sees all of them.
-    insert(store, 5 * SLICE, {
-      status: `CASE i WHEN 3 THEN 'FAILED' WHEN 4 THEN 'PENDING' WHEN 5 THEN 'PROCESSING'
+  ] as const)(
+    'for %s reads slices of such rows alone, however few they are',
+    async (status, key) => {
+      await using store = testStore()
+      // Of 10,000 rows three are FAILED, two unfinished: one slice has all of them.
+      insert(store, 5 * SLICE, {
+        status: `CASE i WHEN 3 THEN 'FAILED' WHEN 4 THEN 'PENDING' WHEN 5 THEN 'PROCESSING'
         WHEN 9000 THEN 'FAILED' WHEN 9500 THEN 'FAILED' ELSE 'PROCESSED' END`,
-    })
-    const { rows, before } = prepareScan(store.database).rows({ status }, NEWEST, 10)
-    expect([rows.at(-1)?.id, before]).toEqual([key, 0])
-  })
+      })
+      const { rows, before } = prepareScan(store.database).rows({ status }, NEWEST, 10)
+      expect([rows.at(-1)?.id, before]).toEqual([key, 0])
+    },
+  )
 
-  test('for what is unfinished counts in jobs, not in all transactions', async () => {
+  test('for what is unfinished counts jobs, not all transactions', async () => {
     await using store = testStore()
     insert(store, 2 * SLICE + 10, { status: `iif(i % 2, 'PENDING', 'PROCESSED')` })
     const scan = prepareScan(store.database)
@@ -135,7 +153,7 @@ describe('a scan', () => {
 })
 
 describe('the pages', () => {
-  test('have what lies on the borders of slices, once, at every limit', async () => {
+  test('have what lies at the borders of slices, once, at every limit', async () => {
     await using store = testStore()
     const count = 2 * SLICE + 1_003
     insert(store, count)
@@ -149,7 +167,7 @@ describe('the pages', () => {
     }
   })
 
-  test('are those of a look at each row, whichever rows match', async () => {
+  test('are those of a check of each row, whichever rows match', async () => {
     await using store = testStore()
     const count = 2 * SLICE + 500
     insert(store, count)
@@ -179,11 +197,11 @@ describe('the pages', () => {
     })
     for (const status of ['PROCESSED', 'FAILED', 'PENDING', 'PROCESSING', undefined] as const) {
       for (const rest of [
-        { sourceAccount: 'rare' },
-        { createdFrom: 1, createdTo: 11 },
-        { createdFrom: 7_000, createdTo: 9_600 },
-        { sourceAccount: 'rare', createdTo: 9_000, currency: 'USD' },
-        { sourceAccount: 'rare', currency: 'EUR' },
+        { source_account: 'rare' },
+        { created_from: 1, created_to: 11 },
+        { created_from: 7_000, created_to: 9_600 },
+        { source_account: 'rare', created_to: 9_000, currency: 'USD' },
+        { source_account: 'rare', currency: 'EUR' },
       ]) {
         const filter = { status, ...rest }
         const expected = expectedIds(store, filter)
@@ -207,34 +225,53 @@ describe('the pages', () => {
       expect(expected.length % limit).toBe(0)
       expect(await pagedIds(store.list, filter, limit)).toEqual(expected)
     }
-    expect(await store.list({}, { before: 3, limit: 2 })).toMatchObject({ next: null })
-    expect(await store.list({}, { before: 4, limit: 2 })).toMatchObject({ next: 2 })
-    expect(await store.list({}, { before: 1, limit: 2 })).toEqual({ data: [], next: null })
+    const before = async (key: number) => {
+      const { data, next } = await store.list({}, { cursor: undefined, limit: SLICE + 1 - key })
+      expect(idOf(data.at(-1) as StoredTransaction)).toBe(key)
+      return next as string
+    }
+    const last = await store.list({}, { cursor: await before(3), limit: 2 })
+    expect([last.data.map(idOf), last.next]).toEqual([[2, 1], null])
+    const { data, next } = await store.list({}, { cursor: await before(4), limit: 2 })
+    expect(data.map(idOf)).toEqual([3, 2])
+    expect(await idAfter(store, next)).toBe(1)
+  })
+
+  test('end with an empty one after an oldest transaction that is large', async () => {
+    await using store = testStore()
+    insert(store, 3)
+    const large = JSON.stringify({ note: 'x'.repeat(1024 * 1024) })
+    store.database.client.run('UPDATE transactions SET extra = ? WHERE id = 1', [large])
+    const { data, next } = await store.list({}, { cursor: undefined, limit: 250 })
+    expect(data.map(idOf)).toEqual([3, 2, 1])
+    expect(next).not.toBeNull()
+    const last = await store.list({}, { cursor: next as string, limit: 2 })
+    expect(last).toEqual({ data: [], next: null })
   })
 
   test('of nothing are one that is empty', async () => {
     await using store = testStore()
     for (const status of ['PROCESSED', 'FAILED', 'PENDING', 'PROCESSING', undefined] as const) {
-      const page = await store.list({ status }, { before: undefined, limit: 250 })
+      const page = await store.list({ status }, { cursor: undefined, limit: 250 })
       expect(page).toEqual({ data: [], next: null })
     }
   })
 })
 
 describe('a list', () => {
-  test('lets everything else have its turn between any two slices', async () => {
+  test('leaves a turn of the event loop to everything else between any two slices', async () => {
     await using store = testStore()
     insert(store, 5 * SLICE)
-    let scanQueue = 0
+    let turns = 0
     let over = false
     const count = () => {
-      scanQueue++
+      turns++
       if (!over) setImmediate(count)
     }
     setImmediate(count)
-    await store.list({ currency: 'EUR' }, { before: undefined, limit: 250 })
+    await store.list({ currency: 'EUR' }, { cursor: undefined, limit: 250 })
     over = true
-    expect(scanQueue).toBeGreaterThanOrEqual(4)
+    expect(turns).toBeGreaterThanOrEqual(4)
   })
 
   test('is answered when what it shows is on the disk, and not before', async () => {
@@ -242,21 +279,17 @@ describe('a list', () => {
     using parts = testQueue(disk)
     const { queue, database, clock, counts } = parts
     const scan = prepareScan(database)
-    const list = createList({
-      scan,
-      scanQueue: new ScanQueue(),
-      commits: queue,
-      clock: parts.clock,
-    })
-    const inbox = createInbox(database, counts, 10)
-    const accepted = queue.write(() => inbox.accept(sentTransaction(), clock.now()))
+    const list = createList({ scan, scanQueue: new ScanQueue(), commits: queue, clock })
+    const transitions = createTransitions(database, counts)
+    const accept = createAccept(database, { counts, maxBacklog: 10, transitions })
+    const accepted = queue.write(() => accept(sentTransaction(), clock.now()))
     const sync = await disk.next()
     let answered = false
-    const listed = list({}, { before: undefined, limit: 1 }).then((page) => {
+    const listed = list({}, FIRST).then((page) => {
       answered = true
       return page
     })
-    for (let scanQueue = 0; scanQueue < 10; scanQueue++) await new Promise(setImmediate)
+    for (let turns = 0; turns < 10; turns++) await new Promise(setImmediate)
     expect(answered).toBe(false)
     sync.resolve()
     expect(await listed).toMatchObject({ data: [{ transactionId: 'txn_001' }], next: null })
@@ -266,22 +299,17 @@ describe('a list', () => {
   test('is refused where the disk failed in the middle of it', async () => {
     const disk = controlledSync()
     using parts = testQueue(disk)
-    const { queue, database } = parts
+    const { queue, database, clock } = parts
     const scan = prepareScan(database)
-    const list = createList({
-      scan,
-      scanQueue: new ScanQueue(),
-      commits: queue,
-      clock: parts.clock,
-    })
+    const list = createList({ scan, scanQueue: new ScanQueue(), commits: queue, clock })
     const stored = reasonOf(queue.write(parts.put('a')))
     const sync = await disk.next()
-    const listed = reasonOf(list({}, { before: undefined, limit: 1 }))
+    const listed = reasonOf(list({}, FIRST))
     sync.reject(new Error('EIO'))
     expect(await Promise.all([stored, listed])).toEqual(['failed', 'failed'])
   })
 
-  test('ends early where its rows are large, and leads on to the rest', async () => {
+  test('ends early where its rows are large, and its cursor continues', async () => {
     await using store = testStore()
     const extra = { note: 'x'.repeat(300_000) }
     for (let i = 1; i <= 9; i++) {
@@ -289,47 +317,163 @@ describe('a list', () => {
     }
     const seen: string[] = []
     const lengths: number[] = []
-    for (let before: number | undefined | null; before !== null; ) {
-      const page = await store.list({}, { before: before ?? undefined, limit: 250 })
+    for (let cursor: string | undefined | null; cursor !== null; ) {
+      const page: Page<StoredTransaction> = await store.list({}, { cursor, limit: 250 })
       lengths.push(page.data.length)
       seen.push(...page.data.map(({ transactionId }) => transactionId))
-      before = page.next
+      cursor = page.next
     }
     expect(seen).toEqual(Array.from({ length: 9 }, (_, i) => `txn_${9 - i}`))
     expect(lengths).toEqual([4, 4, 1])
   })
 
-  test('that finds nothing for 5 s is a page without rows that leads on', async () => {
+  test('that finds nothing for 5 s is a page without rows whose cursor continues', async () => {
     await using store = testStore()
     insert(store, 3 * SLICE)
     const { monotonic } = store.clock
-    let looks = 0
-    // From the third look on, six seconds later.
-    store.clock.monotonic = () => monotonic() + (++looks > 2 ? 6_000 : 0)
-    const page = await store.list({ currency: 'EUR' }, { before: undefined, limit: 1 })
-    expect(page).toEqual({ data: [], next: SLICE + 1 })
+    let readings = 0
+    // From the third reading of the clock on, six seconds later.
+    store.clock.monotonic = () => monotonic() + (++readings > 2 ? 6_000 : 0)
+    const { data, next } = await store.list({ currency: 'EUR' }, FIRST)
+    expect(data).toEqual([])
     store.clock.monotonic = monotonic
-    const rest = await store.list({ currency: 'EUR' }, { before: SLICE + 1, limit: 1 })
+    expect(await idAfter(store, next)).toBe(SLICE)
+    const rest = await store.list({ currency: 'EUR' }, { cursor: next as string, limit: 1 })
     expect(rest).toEqual({ data: [], next: null })
   })
 
-  test('that nobody waits for any more looks no further', async () => {
+  test('that was aborted reads no further', async () => {
     await using store = testStore()
     insert(store, 3 * SLICE)
     const signal = AbortSignal.abort()
-    const page = await store.list({ currency: 'EUR' }, { before: undefined, limit: 1 }, signal)
-    expect(page).toEqual({ data: [], next: 2 * SLICE + 1 })
+    const { data, next } = await store.list({ currency: 'EUR' }, FIRST, signal)
+    expect(data).toEqual([])
+    expect(await idAfter(store, next)).toBe(2 * SLICE)
   })
 
-  test('has its turn among others, and is refused where too many wait', async () => {
+  test('is served among others, and is refused where too many are under way', async () => {
     await using store = testStore()
     insert(store, 3 * SLICE)
     const lists = Array.from({ length: 150 }, () =>
-      reasonOf(store.list({ currency: 'EUR' }, { before: undefined, limit: 1 })),
+      reasonOf(store.list({ currency: 'EUR' }, FIRST)),
     )
     const answers = await Promise.all(lists)
     expect(answers.filter((answer) => answer === 'overloaded')).toHaveLength(50)
     expect(answers.filter((answer) => answer !== 'overloaded')).toHaveLength(100)
-    await store.acceptAll('still taken')
+    await store.acceptAll('still accepted')
+  })
+})
+
+describe('the conflicts', () => {
+  /** Two transactions, with five conflicts in turn; the oldest at START + 1. */
+  async function storeWithConflicts(): Promise<TestStore> {
+    const store = testStore()
+    await store.acceptAll('even', 'odd')
+    for (let i = 1; i <= 5; i++) {
+      store.clock.pass(1)
+      const transactionId = i % 2 === 0 ? 'even' : 'odd'
+      await store.accept(sentTransaction({ transactionId, amount: i }))
+    }
+    return store
+  }
+
+  async function pagedTimes(store: Store, transactionId: string | undefined, limit: number) {
+    const pages: number[][] = []
+    for (let cursor: string | undefined | null; cursor !== null; ) {
+      const page = await store.conflicts(transactionId, { cursor, limit })
+      pages.push(page.data.map(({ receivedAt }) => receivedAt - START))
+      cursor = page.next
+    }
+    return pages
+  }
+
+  test('come page by page, newest first, of all and of one', async () => {
+    await using store = await storeWithConflicts()
+    expect(await pagedTimes(store, undefined, 2)).toEqual([[5, 4], [3, 2], [1]])
+    expect(await pagedTimes(store, undefined, 5)).toEqual([[5, 4, 3, 2, 1]])
+    expect(await pagedTimes(store, 'odd', 2)).toEqual([[5, 3], [1]])
+    expect(await pagedTimes(store, 'even', 1)).toEqual([[4], [2]])
+    expect(await pagedTimes(store, 'absent', 1)).toEqual([[]])
+  })
+
+  test('have what differed', async () => {
+    await using store = await storeWithConflicts()
+    const differences = [{ field: 'amount', stored: 100, received: 0.04 }]
+    expect((await store.conflicts('even', FIRST)).data as unknown[]).toEqual([
+      { transactionId: 'even', receivedAt: START + 4, differences },
+    ])
+  })
+})
+
+describe('a cursor', () => {
+  const base64 = (text: string) => Buffer.from(text).toString('base64url')
+
+  /** Texts that no page had as `next`, but for the valid one that they are made of. */
+  const invalid = (valid: string) => [
+    '',
+    ' ',
+    '0',
+    'null',
+    `${valid} `,
+    ` ${valid}`,
+    `${valid}\n`,
+    `${valid}=`,
+    `${valid}A`,
+    valid.slice(1),
+    base64(''),
+    base64('0'),
+    base64('-1'),
+    base64('01'),
+    base64('1.5'),
+    base64('1e3'),
+    base64(' 1'),
+    base64('1\n'),
+    base64('9007199254740993'),
+    base64('9'.repeat(16)),
+    base64('9'.repeat(400)),
+    base64('٣'),
+    base64('1; DROP TABLE jobs'),
+    'é',
+    'x'.repeat(10_000),
+  ]
+
+  test('of a list that the store did not make is refused, in whatever list', async () => {
+    await using store = testStore()
+    await store.acceptAll('a', 'b')
+    const { next } = await store.list({}, FIRST)
+    expect(next).toBeString()
+    for (const cursor of invalid(next as string)) {
+      for (const status of [undefined, 'FAILED', 'PENDING'] as const) {
+        const page = store.list({ status }, { cursor, limit: 1 })
+        await expect(page, cursor).rejects.toBeInstanceOf(InvalidCursor)
+      }
+    }
+    const rest = await store.list({}, { cursor: next as string, limit: 1 })
+    expect(rest).toMatchObject({ data: [{ transactionId: 'a' }], next: null })
+  })
+
+  test('of conflicts that the store did not make is refused, for one and for all', async () => {
+    await using store = testStore()
+    await store.acceptAll('a')
+    await store.accept(sentTransaction({ transactionId: 'a', amount: 1 }))
+    await store.accept(sentTransaction({ transactionId: 'a', amount: 2 }))
+    const { next } = await store.conflicts(undefined, FIRST)
+    expect(next).toBeString()
+    for (const cursor of invalid(next as string)) {
+      for (const transactionId of [undefined, 'a', 'absent']) {
+        const page = store.conflicts(transactionId, { cursor, limit: 1 })
+        await expect(page, cursor).rejects.toBeInstanceOf(InvalidCursor)
+      }
+    }
+    const rest = await store.conflicts('a', { cursor: next as string, limit: 1 })
+    expect(rest).toMatchObject({ data: [{ transactionId: 'a' }], next: null })
+  })
+
+  test('that is refused counts as no list under way', async () => {
+    await using store = testStore()
+    for (let i = 0; i < 150; i++) {
+      await expect(store.list({}, { cursor: '?', limit: 1 })).rejects.toThrow(InvalidCursor)
+    }
+    expect(await store.list({}, FIRST)).toEqual({ data: [], next: null })
   })
 })

@@ -1,10 +1,12 @@
 import { describe, expect, test } from 'bun:test'
+import type { TransactionFilter } from '../../src/domain/filter.ts'
 import type { Counts } from '../../src/store/sqlite/counts.ts'
 import { openDatabase } from '../../src/store/sqlite/database/open-database.ts'
-import type { TransactionFilter } from '../../src/store/sqlite/scan.ts'
 import { START } from '../support/clock.ts'
 import { temporaryDirectory } from '../support/service.ts'
 import {
+  claimOne,
+  countsOf,
   noCounts,
   type Row,
   reasonOf,
@@ -14,7 +16,7 @@ import {
   testStore,
 } from '../support/store.ts'
 
-/** What one commit of a retry of many takes. */
+/** Transactions that one commit of a bulk retry retries. */
 const BATCH = 500
 
 /** A store that finds this many transactions in its database, the oldest with the key 1. */
@@ -49,13 +51,13 @@ function storeWith(
   }
 }
 
-/** What is counted in memory, after a look that the database says the same. */
-function counted(store: TestStore): Counts {
-  const counts = (await store.readings()).transactions
+/** What is counted in memory, after a check that the database has the same. */
+async function counted(store: TestStore): Promise<Counts> {
+  const counts = await countsOf(store)
   const sql = 'SELECT status, count(*) AS count FROM transactions GROUP BY status'
   const stored = rowsOf(store.dataDir, sql).map(({ status, count }) => [status, count])
   expect(counts).toEqual({ ...noCounts(), ...Object.fromEntries(stored) })
-  return { ...counts }
+  return counts
 }
 
 /** All tables that a retry may change, as another connection reads them. */
@@ -64,20 +66,17 @@ const everything = ({ rows }: TestStore) => [rows('transactions'), rows('jobs'),
 const byStatus = (store: TestStore, status: string): Row[] =>
   store.rows('transactions').filter((row) => row.status === status)
 
-/** Takes what is due and has all of it fail for good. Returns how many there were. */
-function failAll(store: TestStore, limit: number): Promise<number> {
-  return store.commit(() => {
-    const now = store.clock.now()
-    const taken = store.jobs.take(now, limit, 1)
-    for (const job of taken) {
-      expect(store.jobs.settle(job, { kind: 'fail', detail: 'again' }, now)).toBe('settled')
-    }
-    return taken.length
-  })
+/** Claims what is due and has all of it fail for good. Returns how many there were. */
+async function failAll(store: TestStore, limit: number): Promise<number> {
+  const claimed = await store.work.claim(limit, 'earliest')
+  const fail = { kind: 'fail', detail: 'again' } as const
+  const settled = await Promise.all(claimed.map(({ claim }) => store.work.settle(claim, fail)))
+  for (const each of settled) expect(each).toBe('settled')
+  return claimed.length
 }
 
 describe('a retry of one', () => {
-  test('gives it a job that is due at once, and leaves all that it has been', async () => {
+  test('gives it a job that is due at once, and changes nothing else', async () => {
     await using store = storeWith(3)
     store.clock.pass(60_000)
     store.clock.stepWall(3_600_000)
@@ -87,11 +86,11 @@ describe('a retry of one', () => {
     expect<unknown>(retry).toEqual({ kind: 'retried', stored })
     expect(stored).toMatchObject({ status: 'PENDING', attempts: 3, error: 'no luck' })
     expect(store.rows('transactions')[0]).toEqual({ ...before, status: 'PENDING' })
-    // By steady time, and with no tries: it has all of them before it.
+    // By steady time, and with no attempts used: it has all of them again.
     const due = START + 60_000
     const job = { id: 1, run_at: due, claim: null, attempt_started_at: null, tries: 0 }
     expect(store.rows('jobs')).toEqual([{ ...job, changed_at: due }])
-    expect(counted(store)).toEqual({ ...noCounts(), PENDING: 1, FAILED: 2 })
+    expect(await counted(store)).toEqual({ ...noCounts(), PENDING: 1, FAILED: 2 })
   })
 
   test('is refused for what has not failed, and changes nothing', async () => {
@@ -111,32 +110,32 @@ describe('a retry of one', () => {
     expect(await store.retry('txn_4')).toEqual({ kind: 'unknown' })
     expect(await store.retry('TXN_1')).toEqual({ kind: 'unknown' })
     expect(everything(store)).toEqual(before)
-    expect(counted(store)).toEqual({ PENDING: 1, PROCESSING: 1, PROCESSED: 1, FAILED: 0 })
+    expect(await counted(store)).toEqual({ PENDING: 1, PROCESSING: 1, PROCESSED: 1, FAILED: 0 })
   })
 
-  test('comes to pass once, however many ask for it at once', async () => {
+  test('takes place once, however many ask for it at once', async () => {
     await using store = storeWith(1)
     const retries = Array.from({ length: 10 }, () => store.retry('txn_1'))
     const kinds = (await Promise.all(retries)).map(({ kind }) => kind)
     expect(kinds).toEqual(['retried', ...Array(9).fill('not_failed')])
     expect(store.rows('jobs')).toHaveLength(1)
-    expect(counted(store)).toEqual({ ...noCounts(), PENDING: 1 })
+    expect(await counted(store)).toEqual({ ...noCounts(), PENDING: 1 })
   })
 
-  test('stands when another work of its batch is undone, and is counted once', async () => {
+  test('stands when its batch is rolled back for another work, and is counted once', async () => {
     await using store = storeWith(2)
     const fault = new Error('not this one')
-    const [one, undone, other] = await Promise.all([
+    const [one, failed, other] = await Promise.all([
       store.retry('txn_1'),
-      store
-        .commit(() => {
+      store.commits
+        .write(() => {
           throw fault
         })
         .catch((error) => error),
       store.retry('txn_2'),
     ])
-    expect([one.kind, undone, other.kind]).toEqual(['retried', fault, 'retried'])
-    expect(counted(store)).toEqual({ ...noCounts(), PENDING: 2 })
+    expect([one.kind, failed, other.kind]).toEqual(['retried', fault, 'retried'])
+    expect(await counted(store)).toEqual({ ...noCounts(), PENDING: 2 })
   })
 
   test('is there after a restart, due and counted', async () => {
@@ -145,55 +144,63 @@ describe('a retry of one', () => {
     await first.retry('txn_2')
     await first.close()
     await using store = testStore({ dataDir: first.dataDir })
-    expect(counted(store)).toEqual({ ...noCounts(), PENDING: 1, FAILED: 1 })
+    expect(await counted(store)).toEqual({ ...noCounts(), PENDING: 1, FAILED: 1 })
     // The clock of the new process begins no earlier than the retry.
     expect(store.clock.now().steady).toBe(START + 1_000)
-    const [job] = await store.work.claim(10, 'earliest')
-    expect(job).toMatchObject({ attempt: 4, tries: 1, transaction: { transactionId: 'txn_2' } })
+    expect(store.log.entries).toEqual([
+      {
+        level: 'warn',
+        message: 'the wall clock is behind the newest time in the database',
+        fields: { behind_ms: 1_000 },
+      },
+    ])
+    expect(await claimOne(store)).toMatchObject({
+      claim: { transactionId: 'txn_2', attempt: 4 },
+      transaction: { transactionId: 'txn_2' },
+      attemptsUsed: 1,
+    })
   })
 
-  test('makes the next attempt one more, with all tries before it', async () => {
+  test('makes the next attempt one more, with all attempts before it', async () => {
     await using store = storeWith(1)
     for (let attempt = 4; attempt <= 6; attempt++) {
       await store.retry('txn_1')
-      await store.commit(() => {
-        const now = store.clock.now()
-        const [job] = store.jobs.take(now, 1, attempt)
-        expect(job).toMatchObject({ attempt, tries: 1 })
-        if (job) store.jobs.settle(job, { kind: 'fail', detail: `${attempt}` }, now)
-      })
+      const { claim, attemptsUsed } = await claimOne(store)
+      expect([claim.attempt, attemptsUsed]).toEqual([attempt, 1])
+      const fail = { kind: 'fail', detail: `${attempt}` } as const
+      expect(await store.work.settle(claim, fail)).toBe('settled')
     }
     expect(store.rows('attempts')).toMatchObject([
       { attempt: 4, outcome: 'fail', detail: '4' },
       { attempt: 5, outcome: 'fail', detail: '5' },
       { attempt: 6, outcome: 'fail', detail: '6' },
     ])
-    expect(counted(store)).toEqual({ ...noCounts(), FAILED: 1 })
+    expect(await counted(store)).toEqual({ ...noCounts(), FAILED: 1 })
   })
 
   test('of a wait goes on as a wait, with an attempt of its own', async () => {
     await using store = storeWith(1)
     await store.retry('txn_1')
-    const step = () => store.work.advanceWaits(1_000, 100)
-    expect(await step()).toEqual({ latenessMs: [0], finished: 0 })
+    const advance = () => store.work.advanceWaits(1_000, 100)
+    expect(await advance()).toEqual({ latenessMs: [0], finished: 0, more: false })
     store.clock.pass(1_000)
-    expect(await step()).toEqual({ latenessMs: [0], finished: 1 })
+    expect(await advance()).toEqual({ latenessMs: [0], finished: 1, more: false })
     expect(store.rows('attempts')).toMatchObject([{ attempt: 4, outcome: 'done' }])
     const processed = { status: 'PROCESSED', attempts: 4, error: null }
     expect(await store.find('txn_1')).toMatchObject(processed)
   })
 })
 
-describe('a retry of many', () => {
+describe('a bulk retry', () => {
   const MIXED = `CASE i % 4 WHEN 0 THEN 'FAILED' WHEN 1 THEN 'PENDING' WHEN 2 THEN 'PROCESSING'
     ELSE 'PROCESSED' END`
 
-  test('only counts, and changes nothing, where that is asked for', async () => {
+  test('only counts, and changes nothing, as a dry run', async () => {
     await using store = storeWith(4 * 2_600, { status: MIXED })
     const before = everything(store)
     expect(await store.retryAll({}, { dryRun: true })).toEqual({ matched: 2_600, retried: 0 })
     expect(everything(store)).toEqual(before)
-    expect(counted(store)).toMatchObject({ PENDING: 2_600, FAILED: 2_600 })
+    expect(await counted(store)).toMatchObject({ PENDING: 2_600, FAILED: 2_600 })
   })
 
   test.each([1, BATCH - 1, BATCH, BATCH + 1, 2 * BATCH, 2_000, 2_001, 4_001])(
@@ -208,7 +215,10 @@ describe('a retry of many', () => {
       expect(due).toHaveLength(failed)
       const pending = store.rows('jobs')
       store.clock.pass(5)
-      expect(await store.retryAll({}, { dryRun: false })).toEqual({ matched: failed, retried: failed })
+      expect(await store.retryAll({}, { dryRun: false })).toEqual({
+        matched: failed,
+        retried: failed,
+      })
       expect(store.rows('transactions')).toEqual(
         before.map((row) => ({ ...row, status: row.status === 'FAILED' ? 'PENDING' : row.status })),
       )
@@ -218,51 +228,54 @@ describe('a retry of many', () => {
       const jobs = store.rows('jobs')
       expect(jobs.filter(isNew)).toEqual(due.map((id) => ({ id, ...fresh })))
       expect(jobs.filter((job) => !isNew(job))).toEqual(pending)
-      expect(counted(store)).toMatchObject({ FAILED: 0, PENDING: failed + pending.length })
+      expect(await counted(store)).toMatchObject({ FAILED: 0, PENDING: failed + pending.length })
       expect(await store.retryAll({}, { dryRun: false })).toEqual({ matched: 0, retried: 0 })
     },
   )
 
-  test('takes those that a filter means, as a dry run counts them', async () => {
+  test('retries those that a filter selects, as a dry run counts them', async () => {
     await using store = storeWith(6_000, {
       status: `iif(i % 2, 'FAILED', 'PROCESSED')`,
       currency: `iif(i % 11, 'USD', 'EUR')`,
     })
     for (const [filter, sql] of [
-      [{ currency: 'EUR', createdFrom: 3_000 }, `currency = 'EUR' AND created_at >= 3000`],
-      [{ createdFrom: 100, createdTo: 2_900 }, 'created_at >= 100 AND created_at < 2900'],
-      [{ sourceAccount: 'nobody' }, 'false'],
-      // Whatever the filter says of it: only what is FAILED can be meant.
+      [{ currency: 'EUR', created_from: 3_000 }, `currency = 'EUR' AND created_at >= 3000`],
+      [{ created_from: 100, created_to: 2_900 }, 'created_at >= 100 AND created_at < 2900'],
+      [{ source_account: 'absent' }, 'false'],
+      // Whatever status the filter has: only what is FAILED is retried.
       [{ status: 'PROCESSED', currency: 'EUR' }, `currency = 'EUR'`],
       [{}, 'true'],
     ] as [TransactionFilter, string][]) {
-      const meant = `SELECT id FROM transactions WHERE status = 'FAILED' AND ${sql}`
-      const ids = rowsOf(store.dataDir, meant).map(({ id }) => id)
+      const selected = `SELECT id FROM transactions WHERE status = 'FAILED' AND ${sql}`
+      const ids = rowsOf(store.dataDir, selected).map(({ id }) => id)
       const already = byStatus(store, 'PENDING').map(({ id }) => id)
       const matched = ids.length
       expect(await store.retryAll(filter, { dryRun: true })).toEqual({ matched, retried: 0 })
       expect(await store.retryAll(filter, { dryRun: false })).toEqual({ matched, retried: matched })
       const pending = byStatus(store, 'PENDING').map(({ id }) => id)
       expect(pending.sort()).toEqual([...already, ...ids].sort())
-      counted(store)
+      await counted(store)
     }
   })
 
-  test('meets none twice that fails again while it goes on', async () => {
+  test('retries none twice that fails again while it goes on', async () => {
     await using store = storeWith(3 * BATCH + 20)
     let over = false
     const all = store.retryAll({}, { dryRun: false }).finally(() => {
       over = true
     })
-    const failed: number[] = []
-    while (!over) failed.push(await failAll(store, BATCH))
+    let failedMeanwhile = 0
+    while (!over) {
+      const failed = await failAll(store, BATCH)
+      if (!over) failedMeanwhile += failed
+    }
     const retried = 3 * BATCH + 20
     expect(await all).toEqual({ matched: retried, retried })
-    failed.push(await failAll(store, BATCH))
     // Some of them did fail again before the last ones were retried.
-    expect(failed.filter((count) => count > 0).length).toBeGreaterThan(1)
+    expect(failedMeanwhile).toBeGreaterThan(0)
+    while ((await failAll(store, BATCH)) > 0);
     expect(store.rows('transactions').every((row) => row.attempts === 4)).toBe(true)
-    expect(counted(store)).toEqual({ ...noCounts(), FAILED: retried })
+    expect(await counted(store)).toEqual({ ...noCounts(), FAILED: retried })
   })
 
   test('and another at the same time share what there is', async () => {
@@ -275,7 +288,7 @@ describe('a retry of many', () => {
     const byOne = one.kind === 'retried' ? 1 : 0
     expect(first.retried + second.retried + byOne).toBe(2 * BATCH + 7)
     expect(store.rows('jobs')).toHaveLength(2 * BATCH + 7)
-    expect(counted(store)).toEqual({ ...noCounts(), PENDING: 2 * BATCH + 7 })
+    expect(await counted(store)).toEqual({ ...noCounts(), PENDING: 2 * BATCH + 7 })
   })
 
   test('lets webhooks be stored between any two of its commits', async () => {
@@ -291,7 +304,7 @@ describe('a retry of many', () => {
     expect(stored).toBeGreaterThanOrEqual(4)
     const commits = store.metrics.commits.map(({ batchSize }) => batchSize)
     expect(Math.max(...commits)).toBeLessThanOrEqual(2)
-    expect(counted(store)).toEqual({ ...noCounts(), PENDING: 4 * BATCH + stored })
+    expect(await counted(store)).toEqual({ ...noCounts(), PENDING: 4 * BATCH + stored })
   })
 
   test('leaves what is retried when the storage has no room for the rest', async () => {
@@ -300,19 +313,22 @@ describe('a retry of many', () => {
     const { page_count } = client.query('PRAGMA page_count').get() as { page_count: number }
     const limit = (pages: number) => client.run(`PRAGMA max_page_count = ${page_count + pages}`)
     let pages = 0
-    // As many pages as the first commits take, whatever that is.
-    for (; counted(store).PENDING === 0; pages++) {
+    // As many pages as the first commits need, however many that is.
+    for (; (await counted(store)).PENDING === 0; pages++) {
       expect(pages).toBeLessThan(100)
       limit(pages)
       expect(await reasonOf(store.retryAll({}, { dryRun: false }))).toBe('full')
     }
-    const { PENDING, FAILED } = counted(store)
+    const { PENDING, FAILED } = await counted(store)
     expect([PENDING % BATCH, PENDING + FAILED]).toEqual([0, 4 * BATCH])
     expect(FAILED).toBeGreaterThan(0)
     expect(await store.retryAll({}, { dryRun: true })).toEqual({ matched: FAILED, retried: 0 })
     limit(10_000)
-    expect(await store.retryAll({}, { dryRun: false })).toEqual({ matched: FAILED, retried: FAILED })
-    expect(counted(store)).toEqual({ ...noCounts(), PENDING: 4 * BATCH })
+    expect(await store.retryAll({}, { dryRun: false })).toEqual({
+      matched: FAILED,
+      retried: FAILED,
+    })
+    expect(await counted(store)).toEqual({ ...noCounts(), PENDING: 4 * BATCH })
     expect(store.fatal).toEqual([])
   })
 
@@ -320,14 +336,17 @@ describe('a retry of many', () => {
     await using first = storeWith(6 * BATCH)
     const all = reasonOf(first.retryAll({}, { dryRun: false }))
     // The first commit is on the disk with this one.
-    await first.commit(() => {})
+    await first.commits.write(() => {})
     await first.close()
     expect(await all).toBe('closed')
     await using store = testStore({ dataDir: first.dataDir })
-    const { PENDING, FAILED } = counted(store)
+    const { PENDING, FAILED } = await counted(store)
     expect(PENDING).toBeGreaterThanOrEqual(BATCH)
     expect([PENDING % BATCH, PENDING + FAILED]).toEqual([0, 6 * BATCH])
-    expect(await store.retryAll({}, { dryRun: false })).toEqual({ matched: FAILED, retried: FAILED })
+    expect(await store.retryAll({}, { dryRun: false })).toEqual({
+      matched: FAILED,
+      retried: FAILED,
+    })
     expect(store.rows('jobs')).toHaveLength(6 * BATCH)
   })
 })

@@ -79,6 +79,12 @@ export async function countsOf(store: Pick<Store, 'readings'>): Promise<Counts> 
   return (await store.readings()).transactions
 }
 
+/** When the earliest job is due: steady time in ms; undefined: there is none. */
+export async function dueAt({ work, clock }: TestStore): Promise<number | undefined> {
+  const { dueInMs } = await work.tick(1)
+  return dueInMs === undefined ? undefined : clock.now().steady + dueInMs
+}
+
 /** Claims the one job that is due. */
 export async function claimOne(store: Pick<Store, 'work'>): Promise<Claimed> {
   const [claimed, ...others] = await store.work.claim(100, 'earliest')

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { ATTEMPT_OUTCOMES } from '../../src/domain/transaction.ts'
-import { createMetrics, type Readings, WEBHOOK_RESULTS } from '../../src/telemetry/metrics.ts'
+import type { Readings } from '../../src/store/store.ts'
+import { createMetrics, WEBHOOK_RESULTS } from '../../src/telemetry/metrics.ts'
 import { histogramOf, parseExposition, valuesOf } from '../support/metrics.ts'
 
 const READINGS: Readings = {
@@ -111,9 +112,9 @@ describe('what is measured meanwhile', () => {
     expect(works.buckets).toMatchObject({ '2': 0, '4': 1, '256': 1, '+Inf': 2 })
     const commits = histogramOf(families, 'txhook_commit_duration_seconds')
     expect(commits).toMatchObject({ count: 2, sum: 0.044 })
-    const stalls = histogramOf(families, 'txhook_event_loop_lag_seconds')
-    expect(stalls).toMatchObject({ count: 2, sum: 0.12025 })
-    expect(stalls.buckets).toMatchObject({ '0.001': 1, '0.1': 1, '0.2': 2 })
+    const lag = histogramOf(families, 'txhook_event_loop_lag_seconds')
+    expect(lag).toMatchObject({ count: 2, sum: 0.12025 })
+    expect(lag.buckets).toMatchObject({ '0.001': 1, '0.1': 1, '0.2': 2 })
   })
 })
 
@@ -144,7 +145,7 @@ describe('what is read when somebody asks', () => {
   })
 })
 
-test('the build is told by labels, whatever is in them', async () => {
+test('the build is identified by labels, whatever is in them', async () => {
   const families = await expose(createMetrics('1.2.3 "x" \\ y\nz'))
   const version = '1.2.3 \\"x\\" \\\\ y\\nz'
   expect(families.get('txhook_build_info')?.samples).toEqual([

@@ -21,9 +21,16 @@ export function createAccept(
   return (received, now) => {
     const room = backlogOf(counts) < maxBacklog
     if (room && transitions.accept(received, now) !== undefined) {
-      const created = { status: 'PENDING', attempts: 0, createdAt: now.wall } as const
-      const unset = { processingStartedAt: null, processedAt: null, error: null }
-      return { kind: 'accepted', stored: { ...received, ...created, ...unset } }
+      const stored = {
+        ...received,
+        status: 'PENDING',
+        attempts: 0,
+        createdAt: now.wall,
+        processingStartedAt: null,
+        processedAt: null,
+        error: null,
+      } as const
+      return { kind: 'accepted', stored }
     }
     const row = find(received.transactionId)
     if (row === undefined) return { kind: 'backlog_full' }

@@ -1,11 +1,9 @@
 /**
- * The tables, as drizzle sees them. `drizzle/` holds the SQL that drizzle-kit generated from this
- * file, edited where drizzle-kit has no word for a thing: every table is STRICT, and `attempts` is
- * WITHOUT ROWID.
+ * The tables. `drizzle/` has the SQL that drizzle-kit generated from this file, edited for what
+ * drizzle-kit can't express: every table is STRICT, and `attempts` is WITHOUT ROWID.
  *
- * All times are integer milliseconds since the Unix epoch. Those in `transactions`, `attempts` and
- * `conflicts` are wall time, for people; those in `jobs` are steady time, for the scheduler (see
- * clock.ts).
+ * All times are integer ms since the epoch: wall time in `transactions`, `attempts` and `conflicts`,
+ * for people; steady time in `jobs`, for the scheduler (see clock.ts).
  */
 
 import { sql } from 'drizzle-orm'
@@ -48,13 +46,13 @@ export const jobs = sqliteTable(
       .references(() => transactions.id),
     /** Due from this time on. */
     runAt: integer('run_at').notNull(),
-    /** The number of the claim under which a processor is at work on it; null: nobody is. */
+    /** The number of the claim that holds it while its call is under way; null: none does. */
     claim: integer('claim'),
-    /** When the attempt under way began; null between attempts. A snoozed attempt stays open. */
+    /** When the attempt under way began, a snoozed one too; null between attempts. */
     attemptStartedAt: integer('attempt_started_at'),
-    /** Attempts begun since the transaction was accepted, or last retried by hand. */
+    /** Attempts begun since the transaction was accepted, or last retried. */
     tries: integer('tries').notNull(),
-    /** When this row was last written: a new process's clock begins no earlier than the newest. */
+    /** When this row was last written: the clock of a new process begins no earlier. */
     changedAt: integer('changed_at').notNull(),
   },
   (table) => [index('jobs_due').on(table.runAt).where(sql`"claim" IS NULL`)],
@@ -79,12 +77,12 @@ export const attempts = sqliteTable(
   (table) => [primaryKey({ columns: [table.id, table.attempt] })],
 )
 
-/** Webhooks that came under a known `transaction_id` with other content. */
+/** Webhooks with a known `transaction_id` and other content. */
 export const conflicts = sqliteTable(
   'conflicts',
   {
     id: integer('id').primaryKey(),
-    /** The `id` of the transaction that is stored. */
+    /** The `id` of the stored transaction. */
     storedId: integer('stored_id')
       .notNull()
       .references(() => transactions.id),
@@ -95,10 +93,10 @@ export const conflicts = sqliteTable(
   (table) => [index('conflicts_stored_id').on(table.storedId)],
 )
 
-/** What the next start must know of this one: one row, from the first start on. */
+/** How this data directory is used, for the next start: one row, from the first start on. */
 export const deployment = sqliteTable('deployment', {
   /** Always 1. */
   id: integer('id').primaryKey(),
-  /** Whether transactions are processed by calls, as those to a target are, or only wait. */
+  /** Whether transactions are processed by calls to a target, or by waits. */
   calls: integer('calls', { mode: 'boolean' }).notNull(),
 })

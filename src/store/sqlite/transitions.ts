@@ -47,13 +47,19 @@ export function createTransitions(connection: Connection, counts: Counts): Trans
 
   function accept(received: Transaction, now: Now): number | undefined {
     const { transactionId, sourceAccount, destinationAccount, amount, currency } = received
-    const extra = received.extra && JSON.stringify(received.extra)
-    const fields = { transactionId, sourceAccount, destinationAccount, amount, currency, extra }
-    const { changes, lastInsertRowid } = statements.insertTransaction.run({ ...fields, ...now })
+    const { changes, lastInsertRowid } = statements.insertTransaction.run({
+      transactionId,
+      sourceAccount,
+      destinationAccount,
+      amount,
+      currency,
+      extra: received.extra && JSON.stringify(received.extra),
+      wall: now.wall,
+    })
     // The unique index on the id decides: no query before is needed.
     if (changes === 0) return undefined
     const id = Number(lastInsertRowid)
-    statements.insertJob.run({ id, ...now })
+    statements.insertJob.run({ id, steady: now.steady })
     counts.PENDING++
     return id
   }

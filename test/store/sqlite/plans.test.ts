@@ -1,15 +1,13 @@
 import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { createInbox } from '../../../src/store/sqlite/accept.ts'
-import { createRetries } from '../../../src/store/sqlite/bulk-retry.ts'
-import type { Connection } from '../../../src/store/sqlite/database/open-database.ts'
-import { createJobs } from '../../../src/store/sqlite/jobs.ts'
+import { createAccept } from '../../../src/store/sqlite/accept.ts'
+import type { Connection } from '../../../src/store/sqlite/database/connection.ts'
 import { prepareConflicts } from '../../../src/store/sqlite/list.ts'
 import { prepareAttempts, prepareFind, prepareReadings } from '../../../src/store/sqlite/reads.ts'
 import { prepareScan } from '../../../src/store/sqlite/scan.ts'
-import { ScanQueue } from '../../../src/store/sqlite/scan-queue.ts'
-import { createWaits } from '../../../src/store/sqlite/waits.ts'
+import { createTransitions } from '../../../src/store/sqlite/transitions.ts'
+import { createWork } from '../../../src/store/sqlite/work.ts'
 import { noCounts, type TestStore, testStore } from '../../support/store.ts'
 
 /** How SQLite does a statement, each step a line. */
@@ -53,75 +51,104 @@ const BY_KEY = [
   'SEARCH jobs USING INDEX jobs_due (run_at<?)',
 ]
 
-/** What a set of ids in JSON costs. */
+/** How a set of ids in JSON is read. */
 const OF_A_SET = ['LIST SUBQUERY 1', 'SCAN json_each VIRTUAL TABLE INDEX 1:']
+
+const DUE = 'SEARCH jobs USING INDEX jobs_due (run_at<?)'
+const TRANSACTION_BY_KEY = 'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)'
+
+/** The statements that change states. */
+const transitionPlans = (store: TestStore) =>
+  plansOf(store, (it) => createTransitions(it, noCounts()))
+
+/** The statements that find what is due. */
+const workPlans = (store: TestStore) =>
+  plansOf(store, (it) => {
+    const { commits, clock } = store
+    createWork(it, { transitions: createTransitions(store.database, noCounts()), commits, clock })
+  })
 
 test('what is due is found by its index, in its order, and joined by the primary key', async () => {
   await using store = testStore()
-  const [due, ...others] = plansOf(store, (it) => createJobs(it, noCounts())).filter(({ sql }) =>
-    /limit \?$/.test(sql),
-  )
-  expect(due?.sql).toEndWith('order by "jobs"."run_at" asc limit ?')
-  expect(due?.steps).toEqual([
-    'SEARCH jobs USING INDEX jobs_due (run_at<?)',
-    'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)',
-  ])
-  // A scan of the index in its order, of which the limit reads one entry.
-  expect(others).toMatchObject([{ steps: ['SCAN jobs USING INDEX jobs_due'] }])
-  expect(others[0]?.sql).toEndWith('order by "jobs"."run_at" asc limit ?')
-})
-
-test('no statement of a transaction’s way through calls scans a table or sorts', async () => {
-  await using store = testStore()
-  const plans = plansOf(store, (it) => {
-    createInbox(it, noCounts(), 4)
-    createJobs(it, noCounts())
-    prepareFind(it)
-  })
-  expect(plans.length).toBeGreaterThanOrEqual(16)
-  // Of what is due longest and shortest, a bounded number, the least tried; once at a start, what the last
-  // process left; the first entry of an index in its order.
-  expect(scans(plans).map(({ steps }) => steps)).toEqual([
-    [
-      'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)',
-      'LIST SUBQUERY 2',
-      'CO-ROUTINE candidates',
-      'SEARCH jobs USING INDEX jobs_due (run_at<?)',
-      'SCAN candidates',
-      'USE TEMP B-TREE FOR ORDER BY',
-      'SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)',
-      'REUSE LIST SUBQUERY 2',
-    ],
-    [
-      'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)',
-      'LIST SUBQUERY 2',
-      'CO-ROUTINE candidates',
-      'SEARCH jobs USING INDEX jobs_due (run_at<?)',
-      'SCAN candidates',
-      'USE TEMP B-TREE FOR ORDER BY',
-      'SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)',
-      'REUSE LIST SUBQUERY 2',
-    ],
-    ['SCAN jobs', 'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)'],
+  const plans = workPlans(store).filter(({ sql }) => / limit \?$/.test(sql))
+  expect(plans.map(({ steps }) => steps)).toEqual([
+    // A scan of the index in its order, of which the limit reads one entry.
     ['SCAN jobs USING INDEX jobs_due'],
+    [DUE],
+    [DUE, TRANSACTION_BY_KEY],
   ])
-  expect(scans(plans)[2]?.sql).toEndWith('where "jobs"."claim" is not null')
-  const steps = plans.filter((plan) => !scans(plans).includes(plan)).flatMap(({ steps }) => steps)
-  for (const step of steps) expect(BY_KEY).toContain(step)
+  for (const { sql } of plans) expect(sql).toEndWith('order by "jobs"."run_at" asc limit ?')
 })
 
-test('no statement of the waits scans a table or sorts, but for the set that it is given', async () => {
+test('of what is due longest and shortest, a bounded number is sorted for a probe', async () => {
   await using store = testStore()
-  const plans = plansOf(store, (it) => createWaits(it, noCounts()))
-  expect(plans).toHaveLength(7)
-  expect(scans(plans)).toEqual([])
-  const [due, ...others] = plans
-  expect(due?.sql).toEndWith('order by "jobs"."run_at" asc limit ?')
-  expect(due?.steps).toEqual(['SEARCH jobs USING INDEX jobs_due (run_at<?)'])
-  for (const { sql, steps } of others) {
-    expect(sql).toContain('json_each')
-    for (const step of steps) expect([...BY_KEY, ...OF_A_SET]).toContain(step)
+  const probes = workPlans(store).filter(({ sql }) => !/ limit \?$/.test(sql))
+  const steps = [
+    TRANSACTION_BY_KEY,
+    'LIST SUBQUERY 2',
+    'CO-ROUTINE candidates',
+    DUE,
+    'SCAN candidates',
+    'USE TEMP B-TREE FOR ORDER BY',
+    'SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)',
+    'REUSE LIST SUBQUERY 2',
+  ]
+  expect(probes.map((plan) => plan.steps)).toEqual([steps, steps])
+  for (const [i, end] of ['asc', 'desc'].entries()) {
+    expect(probes[i]?.sql).toContain(`order by "jobs"."run_at" ${end} limit ?) "candidates"`)
   }
+})
+
+test('no statement of the way of a transaction through its states scans a table or sorts', async () => {
+  await using store = testStore()
+  const plans = [
+    ...transitionPlans(store),
+    ...plansOf(store, (it) => {
+      const transitions = createTransitions(store.database, noCounts())
+      createAccept(it, { counts: noCounts(), maxBacklog: 4, transitions })
+    }),
+    ...plansOf(store, prepareFind),
+  ]
+  expect(plans).toHaveLength(19)
+  // Once at a start: what the last process left.
+  expect(scans(plans)).toEqual([
+    { sql: 'SELECT id, tries FROM jobs WHERE claim IS NOT NULL', steps: ['SCAN jobs'] },
+  ])
+  const others = plans.filter((plan) => !scans(plans).includes(plan))
+  for (const step of others.flatMap(({ steps }) => steps)) {
+    expect([...BY_KEY, ...OF_A_SET]).toContain(step)
+  }
+})
+
+test('every change of a set of transactions finds each of them by its key', async () => {
+  await using store = testStore()
+  const plans = transitionPlans(store).filter(({ sql }) => sql.includes('json_each'))
+  expect(plans.map(({ sql, steps }) => [sql.trim().split(/\s+/, 3).join(' '), steps[0]])).toEqual([
+    ['UPDATE transactions SET', TRANSACTION_BY_KEY],
+    ['INSERT INTO attempts', TRANSACTION_BY_KEY],
+    ['UPDATE jobs SET', 'SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)'],
+    ['UPDATE jobs SET', 'SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)'],
+    ['DELETE FROM jobs', 'SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)'],
+    ['UPDATE jobs SET', 'SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)'],
+    ['UPDATE transactions SET', TRANSACTION_BY_KEY],
+    ['UPDATE transactions SET', TRANSACTION_BY_KEY],
+    ['UPDATE attempts SET', 'SEARCH attempts USING PRIMARY KEY (id=?)'],
+    ['INSERT INTO jobs', TRANSACTION_BY_KEY],
+    ['UPDATE transactions SET', TRANSACTION_BY_KEY],
+  ])
+  // And the set is read once.
+  for (const { steps } of plans) expect(steps.slice(1)).toEqual(OF_A_SET)
+})
+
+test('the fence finds the transaction by its id, and the job by its key', async () => {
+  await using store = testStore()
+  const plans = transitionPlans(store).filter(({ sql }) => /AND claim = \?$/.test(sql))
+  expect(plans.map(({ steps }) => steps)).toEqual([
+    [
+      'SEARCH transactions USING INDEX transactions_transaction_id_unique (transaction_id=?)',
+      'SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)',
+    ],
+  ])
 })
 
 test('the oldest unfinished transaction is the first row of a table in its order', async () => {
@@ -180,22 +207,4 @@ test('the attempts of a transaction are read by their keys, in the order of thes
     ['SEARCH attempts USING PRIMARY KEY (id=?)'],
   ])
   expect(plans[1]?.sql).toEndWith('order by "attempts"."attempt" asc')
-})
-
-test('a retry reads and writes the transactions of its set by their keys', async () => {
-  await using store = testStore()
-  const plans = plansOf(store, (it) =>
-    createRetries(it, {
-      counts: noCounts(),
-      scan: prepareScan(store.database),
-      scanQueue: new ScanQueue(),
-      commits: { submit: store.commit, peek: (query) => query() },
-      clock: store.clock,
-    }),
-  )
-  expect(plans).toHaveLength(3)
-  expect(scans(plans)).toEqual([])
-  for (const step of plans.flatMap(({ steps }) => steps)) {
-    expect([...BY_KEY, ...OF_A_SET]).toContain(step)
-  }
 })

@@ -18,7 +18,7 @@ describe('a full disk', () => {
     }
     const results = await Promise.all(
       [() => 'reads', backlogged, queue.put('small')].map((work) =>
-        reasonOf(queue.queue.submit<unknown>(work)),
+        reasonOf(queue.queue.write<unknown>(work)),
       ),
     )
     expect(results).toEqual(['reads', 'full', 'small'])
@@ -27,7 +27,7 @@ describe('a full disk', () => {
     expect(queue.fatal).toEqual([])
   })
 
-  test('that has room again takes writes again', async () => {
+  test('that has room again accepts writes again', async () => {
     using queue = testQueue()
     queue.limitPages(0)
     expect(await reasonOf(queue.queue.write(big(queue.client)))).toBe('full')
@@ -66,13 +66,13 @@ describe('a lock of another program', () => {
 })
 
 describe('a disk that fails', () => {
-  test('at a sync answers nobody, says so once and takes nothing more', async () => {
+  test('at a sync gives no answer, reports it once and accepts nothing more', async () => {
     const disk = controlledSync()
     using queue = testQueue(disk)
     const stored = ['a', 'b'].map((name) => reasonOf(queue.queue.write(queue.put(name))))
     const sync = await disk.next()
     const waiting = reasonOf(queue.queue.write(queue.put('c')))
-    const read = reasonOf(queue.queue.readDurable(() => 'what a power cut may take back'))
+    const read = reasonOf(queue.queue.readDurable(() => 'what a power cut could still undo'))
     const broken = new Error('EIO')
     sync.reject(broken)
 
@@ -88,27 +88,27 @@ describe('a disk that fails', () => {
   })
 
   test.each(['SQLITE_IOERR_WRITE', 'SQLITE_IOERR_FSYNC', 'SQLITE_CORRUPT'])(
-    'at a commit (%s) is never asked again',
+    'at a commit (%s) is never repeated',
     async (code) => {
       using queue = testQueue()
       const query = queue.client.query.bind(queue.client)
-      const asked: string[] = []
+      const executed: string[] = []
       const failing = spyOn(queue.client, 'query').mockImplementation((sql) => {
-        asked.push(sql)
+        executed.push(sql)
         if (sql === 'COMMIT') throw Object.assign(new Error('disk I/O error'), { code })
         return query(sql)
       })
       let runs = 0
       const works = [1, 2, 3].map(() => reasonOf(queue.queue.write(() => void runs++)))
       expect(await Promise.all(works)).toEqual(['failed', 'failed', 'failed'])
-      expect(asked).toEqual(['BEGIN IMMEDIATE', 'COMMIT', 'ROLLBACK'])
+      expect(executed).toEqual(['BEGIN IMMEDIATE', 'COMMIT', 'ROLLBACK'])
       expect(runs).toBe(3)
       expect(queue.fatal).toHaveLength(1)
       failing.mockRestore()
     },
   )
 
-  test('within a work is never asked again', async () => {
+  test('within a work is never run again', async () => {
     using queue = testQueue()
     let runs = 0
     const work = () => {
@@ -117,7 +117,7 @@ describe('a disk that fails', () => {
       queue.client.run('PRAGMA query_only = 1')
       return queue.put('a')()
     }
-    const results = [work, () => runs++].map((each) => reasonOf(queue.queue.submit<unknown>(each)))
+    const results = [work, () => runs++].map((each) => reasonOf(queue.queue.write<unknown>(each)))
     expect(await Promise.all(results)).toEqual(['failed', 'failed'])
     expect(runs).toBe(1)
     expect(queue.fatal).toHaveLength(1)

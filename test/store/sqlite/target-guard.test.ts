@@ -3,7 +3,7 @@ import { EXIT, StartError } from '../../../src/exit.ts'
 import { scriptedCalls } from '../../support/scheduler.ts'
 import { temporaryDirectory, testService, transactionBody } from '../../support/service.ts'
 
-/** How a service starts on a directory: as it is told, or with which error. */
+/** Starts a service on a directory, with calls or without. Returns the exit code of a refusal. */
 async function start(dataDir: string, calls: boolean): Promise<number | 'started'> {
   try {
     await using _ = testService({ dataDir, ...(calls && { processor: scriptedCalls() }) })
@@ -15,7 +15,7 @@ async function start(dataDir: string, calls: boolean): Promise<number | 'started
   }
 }
 
-test('what waits for a call is not processed by a wait because a target got lost', async () => {
+test('what waits for a call is not PROCESSED without one when the target is no longer set', async () => {
   using directory = temporaryDirectory()
   {
     await using service = testService({ dataDir: directory.path, processor: scriptedCalls() })
@@ -28,13 +28,14 @@ test('what waits for a call is not processed by a wait because a target got lost
   {
     await using service = testService({ dataDir: directory.path, processor: scriptedCalls() })
     await service.work()
-    while ((await service.store.readings()).transactions.PROCESSED === 0)
+    while ((await service.store.readings()).transactions.PROCESSED === 0) {
       await service.store.health()
+    }
   }
   expect(await start(directory.path, false)).toBe('started')
 })
 
-test('what waits may be given to a target that there was not before', async () => {
+test('what was accepted without a target may be posted to one that is set later', async () => {
   using directory = temporaryDirectory()
   {
     await using service = testService({ dataDir: directory.path })

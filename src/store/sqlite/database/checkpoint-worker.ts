@@ -1,10 +1,9 @@
 /**
- * The worker that copies the write-ahead log into the database: the copying and its syncs take from
- * milliseconds to a second, which requests shouldn't wait for. Each message is the path of a
- * database, and is answered by a CheckpointAnswer.
+ * A worker that runs checkpoints: copying and its syncs take from milliseconds to a second, and must
+ * not delay requests. Each message is the path of a database; the reply is a CheckpointReply.
  *
- * A compiled executable carries this file as it is, neither bundled nor transpiled: it stands by
- * itself, and what types it has must be inferred.
+ * A compiled executable contains this file as it is, neither bundled nor transpiled: it imports
+ * nothing of ours, and all its types are inferred.
  */
 
 import { Database } from 'bun:sqlite'
@@ -25,5 +24,5 @@ addEventListener('message', ({ data: path }) => {
   }
 })
 
-/** An import `with { type: 'file' }` gives the path of this file instead. */
+/** An import `with { type: 'file' }` returns the path of this file instead. */
 export default ''

@@ -3,28 +3,28 @@ import workerPath from './checkpoint-worker.ts' with { type: 'file' }
 import { pragma } from './connection.ts'
 import { isTransient } from './sqlite-errors.ts'
 
-/** The write-ahead log, kept within bounds. */
+/** Keeps the write-ahead log within bounds. */
 export type Checkpoints = {
-  /** Whether the log has grown enough to be copied. Costs a microsecond. */
+  /** Whether the log is long enough for a checkpoint. Takes a microsecond. */
   due(): boolean
-  /** Whether so little of the log is left to copy that commits can wait for it. */
+  /** Whether so little of the log is left that commits can wait for the next pass. */
   nearlyDone(): boolean
   /**
-   * Copies what the log holds into the database, in a thread of its own. A full disk or a lock puts
-   * it off; rejects when the disk fails.
+   * Copies the log into the database, in a thread of its own. A full disk or a lock postpones it;
+   * rejects on any other error of the disk.
    */
   run(): Promise<void>
-  /** Ends the thread; no run may be under way. */
+  /** Ends the thread. No run may be under way. */
   close(): void
 }
 
 /**
- * From this many pages of 4 KiB on, the log is copied. The more it holds, the more often a page in
- * it was written over and need not be copied each time: random ids dirty a page each.
+ * A checkpoint is due from this many pages of 4 KiB on. In a longer log more pages were written
+ * repeatedly, and are copied once: each random id dirties a page of its own.
  */
 const DUE_PAGES = 16_000
 
-/** A log that couldn't be copied whole is due again when it has grown by as much. */
+/** A log that wasn't copied whole is due again when it has grown by this. */
 const AGAIN_PAGES = 4_000
 
 /** Copied and synced in a few milliseconds. */
@@ -34,7 +34,7 @@ const NEARLY_DONE_PAGES = 500
 export function createCheckpoints(client: Database, path: string): Checkpoints {
   let worker: Worker | undefined
   let duePages = DUE_PAGES
-  /** In pages: what the log holds, and how much of that is copied. */
+  /** In pages: the length of the log, and how much of it is copied. */
   const state = () => pragma<{ log: number; checkpointed: number }>(client, 'wal_checkpoint(NOOP)')
   return {
     due() {
@@ -47,11 +47,11 @@ export function createCheckpoints(client: Database, path: string): Checkpoints {
     },
     async run() {
       worker ??= new Worker(workerPath, { ref: false })
-      const answer = await ask(worker, path)
-      if (!answer.ok && !isTransient(answer.code)) {
-        throw new Error(`The checkpoint failed: ${answer.message}`)
+      const reply = await request(worker, path)
+      if (!reply.ok && !isTransient(reply.code)) {
+        throw new Error(`The checkpoint failed: ${reply.message}`)
       }
-      // What a reader or a full disk keeps from being copied now is tried again a good deal later.
+      // A reader or a full disk can keep a part from being copied: try again later.
       const { log, checkpointed } = state()
       duePages = checkpointed < log ? log + AGAIN_PAGES : DUE_PAGES
     },
@@ -59,14 +59,14 @@ export function createCheckpoints(client: Database, path: string): Checkpoints {
   }
 }
 
-/** How the worker says that it went. `code` is SQLite's. */
-type CheckpointAnswer = { ok: true } | { ok: false; code: string | undefined; message: string }
+/** `code` is SQLite's. */
+type CheckpointReply = { ok: true } | { ok: false; code: string | undefined; message: string }
 
-/** One question at a time. */
-function ask(worker: Worker, path: string): Promise<CheckpointAnswer> {
-  const { promise, resolve, reject } = Promise.withResolvers<CheckpointAnswer>()
+/** One request at a time. */
+function request(worker: Worker, path: string): Promise<CheckpointReply> {
+  const { promise, resolve, reject } = Promise.withResolvers<CheckpointReply>()
   worker.onerror = ({ message }) => reject(new Error(message))
-  worker.onmessage = ({ data }: MessageEvent<CheckpointAnswer>) => resolve(data)
+  worker.onmessage = ({ data }: MessageEvent<CheckpointReply>) => resolve(data)
   worker.postMessage(path)
   return promise
 }

@@ -1,12 +1,12 @@
-/** Files and directories that a power cut leaves as they are. */
+/** Files and directories that survive a power cut. */
 
 import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 
-/** What is in the directory is nobody else's business. */
+/** Readable by the user of the process alone. */
 const OWNER_ONLY = 0o700
 
-/** Makes a directory with all those above it; each new one is known to its parent on the disk. */
+/** Makes a directory and its parents, and syncs the entry of each new one. */
 export function makeDirectory(directory: string): void {
   const first = mkdirSync(directory, { recursive: true, mode: OWNER_ONLY })
   if (first === undefined) return
@@ -16,13 +16,13 @@ export function makeDirectory(directory: string): void {
   }
 }
 
-/** Sends the names in a directory to the disk: those of new files, and of renamed ones. */
+/** Syncs the entries of a directory: the names of new and of renamed files. */
 export function syncDirectory(directory: string): void {
-  // Windows can't open a directory; its file system journals the names by itself.
+  // Windows can't open a directory; its file system journals the names.
   if (process.platform !== 'win32') syncPath(directory)
 }
 
-/** Sends the content of a file to the disk. */
+/** Syncs the content of a file. */
 export function syncPath(path: string): void {
   const file = openSync(path, process.platform === 'win32' ? 'r+' : 'r')
   try {

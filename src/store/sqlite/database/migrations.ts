@@ -1,6 +1,6 @@
 /**
- * The schema's history, embedded: the executable carries its migrations and needs no folder beside
- * it. drizzle's own migrator wants one, so the few lines that run them are ours.
+ * The migrations, embedded in the executable. drizzle's own migrator needs a folder on disk, so the
+ * few lines that run them are ours.
  */
 
 import type { Database } from 'bun:sqlite'
@@ -14,21 +14,19 @@ import { syncDirectory, syncPath } from './durable-files.ts'
 /** One migration: its name in `drizzle/` and its SQL. */
 export type Migration = { tag: string; sql: string }
 
-/** Every migration, oldest first. A test holds this list against `drizzle/`. */
+/** Every migration, oldest first. A test compares this list with `drizzle/`. */
 export const MIGRATIONS: readonly Migration[] = [
   { tag: '0000_first', sql: first },
   { tag: '0001_deployment', sql: deployment },
 ]
 
-/** `txhk`: SQLite's application_id of a database that is txhook's. */
+/** `txhk`: SQLite's application_id of a database of txhook. */
 export const APPLICATION_ID = 0x7478686b
 
 /**
- * Brings a database up to date, each migration in a transaction of its own that also raises
- * `user_version`, the number of migrations applied. A database that has content is copied to
- * `before-migration-N.db` in its directory first, N being the version it has.
- *
- * The caller has made sure that the database is txhook's and no newer than `migrations`.
+ * Applies the missing migrations, each in a transaction that also raises `user_version`, the number
+ * of migrations applied. A database that has content is copied to `before-migration-N.db` in its
+ * directory first, N being its version. It must be txhook's and no newer than `migrations`.
  *
  * @returns the tags of those applied now
  */
@@ -55,7 +53,7 @@ export function migrate(
   return missing.map((migration) => migration.tag)
 }
 
-/** Applies one migration whole or not at all, and says in the database that it is there. */
+/** Applies one migration whole or not at all, and records it in the database. */
 function apply(database: Database, { tag, sql }: Migration, version: number): void {
   inTransaction(database, () => {
     database.run(sql)
@@ -68,7 +66,7 @@ function apply(database: Database, { tag, sql }: Migration, version: number): vo
   })
 }
 
-/** Copies the database whole or not at all; a copy that an earlier try left is replaced. */
+/** Copies the database whole or not at all; an unfinished copy of an earlier try is replaced. */
 function snapshot(database: Database, path: string): void {
   const unfinished = `${path}.unfinished`
   rmSync(unfinished, { force: true })

@@ -3,13 +3,13 @@ import { join } from 'node:path'
 import { EXIT, StartError } from '../../../exit.ts'
 import { isLocked, sqliteCode } from './sqlite-errors.ts'
 
-/** The one right to use a data directory, held until released or until the process ends. */
+/** The exclusive use of a data directory, until it is released or the process ends. */
 export type OwnerLock = { release(): void }
 
 /**
- * Takes the data directory for this process: an exclusive transaction on a small database of its
- * own, held for life. The kernel lets go of it however the process ends, so there is no stale lock
- * and no waiting for a lease; and since it is a lock of SQLite's, it works wherever SQLite does.
+ * Locks the data directory for this process: an exclusive transaction on a small database, held as
+ * long as the process runs. The kernel releases it however the process ends, so there is no stale
+ * lock and no lease to wait for; and since it is SQLite's lock, it works wherever SQLite does.
  *
  * @throws StartError with exit code 3 when another process has it
  */
@@ -29,7 +29,7 @@ export function takeOwnerLock(dataDir: string): OwnerLock {
     const message = `The lock file ${path} can't be used: ${(error as Error).message}.`
     throw new StartError(EXIT.fault, message, { cause: error })
   }
-  // The closure keeps the object alive: one that was garbage-collected would drop the lock.
+  // The closure keeps the object alive: garbage collection would release the lock.
   const held = lock
   return { release: () => held.close() }
 }

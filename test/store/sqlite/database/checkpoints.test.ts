@@ -24,29 +24,29 @@ function logOf(client: Database): { log: number; checkpointed: number } {
 
 /** Passes that the test ends. They are due, and nearly done after the first, until it says else. */
 function controlledPasses() {
-  const isTransient = controlledSync()
+  const passes = controlledSync()
   const says = { due: true, nearlyDone: true }
   const checkpoints = {
     due: () => says.due,
     nearlyDone: () => says.nearlyDone,
-    run: isTransient.sync,
+    run: passes.sync,
   }
-  return { isTransient, says, checkpoints }
+  return { passes, says, checkpoints }
 }
 
 /** The real worker on the queue's database, where a checkpoint is due from so many pages on. */
 function eagerQueue(pages: number) {
-  let isTransient = 0
+  let passes = 0
   const checkpoints: CommitDeps['checkpoints'] = {
     due: () => logOf(parts.client).log >= pages,
     nearlyDone: () => parts.database.checkpoints.nearlyDone(),
     async run() {
       await parts.database.checkpoints.run()
-      isTransient++
+      passes++
     },
   }
   const parts: TestQueue = testQueue({ checkpoints })
-  return { ...parts, isTransient: () => isTransient }
+  return { ...parts, passes: () => passes }
 }
 
 const name = (i: number) => `${i} ${'x'.repeat(1000)}`
@@ -63,7 +63,7 @@ describe('a log that has grown', () => {
       if (log < before) {
         // Not before it was due, and not before both passes were through.
         expect(before).toBeGreaterThanOrEqual(100)
-        expect(eager.isTransient()).toBeGreaterThanOrEqual(2 * ++starts)
+        expect(eager.passes()).toBeGreaterThanOrEqual(2 * ++starts)
       }
       before = log
     }
@@ -80,14 +80,14 @@ describe('a log that has grown', () => {
     reader.run('BEGIN')
     expect(firstValue(reader, 'SELECT count(*) FROM notes')).toBe(0)
     const written: string[] = []
-    while (eager.isTransient() < 4) written.push(await queue.write(put(name(written.length))))
+    while (eager.passes() < 4) written.push(await queue.write(put(name(written.length))))
     expect(logOf(client).log).toBeGreaterThanOrEqual(100)
     expect(logOf(client).checkpointed).toBeLessThan(logOf(client).log)
     expect(firstValue(reader, 'SELECT count(*) FROM notes')).toBe(0)
     reader.run('ROLLBACK')
 
-    const isTransient = eager.isTransient()
-    while (eager.isTransient() < isTransient + 2 || logOf(client).log >= 100) {
+    const passes = eager.passes()
+    while (eager.passes() < passes + 2 || logOf(client).log >= 100) {
       written.push(await queue.write(put(name(written.length))))
     }
     await queue.close()
@@ -98,8 +98,8 @@ describe('a log that has grown', () => {
     await using store = testStore({ maxBacklog: 1_000_000 })
     const { client } = store.database
     const write = (bytes: number) =>
-      store.commit(() => client.run(`INSERT INTO big VALUES (zeroblob(${bytes}))`))
-    await store.commit(() => client.run('CREATE TABLE big (x BLOB) STRICT'))
+      store.commits.write(() => client.run(`INSERT INTO big VALUES (zeroblob(${bytes}))`))
+    await store.commits.write(() => client.run('CREATE TABLE big (x BLOB) STRICT'))
     await write(60_000_000)
     await store.acceptAll('a')
     expect(logOf(client).checkpointed).toBe(0)
@@ -123,15 +123,15 @@ describe('a log that has grown', () => {
 
 describe('commits', () => {
   test('go on during the first pass, are held during the second, and go on after it', async () => {
-    const { isTransient, says, checkpoints } = controlledPasses()
+    const { passes, says, checkpoints } = controlledPasses()
     using parts = testQueue({ checkpoints })
     const { queue, put, names } = parts
     await queue.write(put('before'))
-    const first = await isTransient.next()
+    const first = await passes.next()
     await queue.write(put('during the first'))
     says.due = false
     first.resolve()
-    const second = await isTransient.next()
+    const second = await passes.next()
     const held = queue.write(put('during the second'))
     // As many as would be worth a commit at any other time.
     const others = Array.from({ length: 40 }, (_, i) => queue.write(put(`${i}`)))
@@ -141,79 +141,79 @@ describe('commits', () => {
     expect(await held).toBe('during the second')
     expect(await Promise.all(others)).toHaveLength(40)
     expect(names()).toHaveLength(43)
-    expect(isTransient.count).toBe(2)
+    expect(passes.count).toBe(2)
   })
 
   test('go on during all passes until little is left, of which there are five at most', async () => {
-    const { isTransient, says, checkpoints } = controlledPasses()
+    const { passes, says, checkpoints } = controlledPasses()
     says.nearlyDone = false
     using parts = testQueue({ checkpoints })
     const { queue, put } = parts
     await queue.write(put('before'))
     for (let pass = 1; pass <= 5; pass++) {
-      const running = await isTransient.next()
+      const running = await passes.next()
       expect(await queue.write(put(`${pass}`))).toBe(`${pass}`)
       running.resolve()
     }
-    const last = await isTransient.next()
+    const last = await passes.next()
     const held = queue.write(put('held'))
     for (let turn = 0; turn < 5; turn++) expect(await stateOf(held)).toBe('pending')
     says.due = false
     last.resolve()
     await held
-    expect(isTransient.count).toBe(6)
+    expect(passes.count).toBe(6)
   })
 
   test('are held from the pass on before which little was left', async () => {
-    const { isTransient, says, checkpoints } = controlledPasses()
+    const { passes, says, checkpoints } = controlledPasses()
     says.nearlyDone = false
     using parts = testQueue({ checkpoints })
     const { queue, put } = parts
     await queue.write(put('before'))
-    const first = await isTransient.next()
+    const first = await passes.next()
     first.resolve()
-    const second = await isTransient.next()
+    const second = await passes.next()
     says.nearlyDone = true
     await queue.write(put('during the second'))
     second.resolve()
-    const third = await isTransient.next()
+    const third = await passes.next()
     const held = queue.write(put('held'))
     expect(await stateOf(held)).toBe('pending')
     says.due = false
     third.resolve()
     await held
-    expect(isTransient.count).toBe(3)
+    expect(passes.count).toBe(3)
   })
 
   test('that wait for their sync when the second pass begins are answered during it', async () => {
     const disk = controlledSync()
-    const { isTransient, checkpoints } = controlledPasses()
+    const { passes, checkpoints } = controlledPasses()
     using parts = testQueue({ checkpoints, ...disk })
     const { queue, put } = parts
     const before = queue.write(put('before'))
     const beforeSync = await disk.next()
     beforeSync.resolve()
     await before
-    const first = await isTransient.next()
+    const first = await passes.next()
     const waits = queue.write(put('waits'))
     const sync = await disk.next()
     first.resolve()
-    await isTransient.next()
+    await passes.next()
     expect(await stateOf(waits)).toBe('pending')
     sync.resolve()
     expect(await waits).toBe('waits')
     // Nor is another checkpoint begun meanwhile, due as it is.
-    expect(isTransient.count).toBe(2)
+    expect(passes.count).toBe(2)
   })
 
   test('are answered while the log is read, which is not held', async () => {
-    const { isTransient, checkpoints } = controlledPasses()
+    const { passes, checkpoints } = controlledPasses()
     using parts = testQueue({ checkpoints })
     const { queue, put } = parts
     await queue.write(put('before'))
-    const first = await isTransient.next()
+    const first = await passes.next()
     first.resolve()
-    await isTransient.next()
+    await passes.next()
     const count = () => firstValue(parts.client, 'SELECT count(*) FROM notes')
     expect(await queue.readDurable(count)).toBe(1)
   })
@@ -221,16 +221,16 @@ describe('commits', () => {
 
 describe('a checkpoint that fails', () => {
   test.each(['first', 'second'])(
-    'in its %s pass is told once, and nobody is answered after it',
+    'in its %s pass is reported once, and no success is given after it',
     async (which) => {
-      const { isTransient, checkpoints } = controlledPasses()
+      const { passes, checkpoints } = controlledPasses()
       using parts = testQueue({ checkpoints })
       const { queue, put, names, fatal } = parts
       await queue.write(put('before'))
-      let pass = await isTransient.next()
+      let pass = await passes.next()
       if (which === 'second') {
         pass.resolve()
-        pass = await isTransient.next()
+        pass = await passes.next()
       }
       const during = reasonOf(queue.write(put('during')))
       const broken = new Error('EIO')
@@ -240,21 +240,21 @@ describe('a checkpoint that fails', () => {
       expect(await reasonOf(queue.readDurable(() => 1))).toBe('failed')
       await queue.close()
       expect(fatal).toEqual([broken])
-      expect(isTransient.count).toBe(which === 'first' ? 1 : 2)
+      expect(passes.count).toBe(which === 'first' ? 1 : 2)
       expect(names()).toEqual(['before'])
     },
   )
 
   test('during a sync keeps back the answers that the sync would have brought', async () => {
     const disk = controlledSync()
-    const { isTransient, checkpoints } = controlledPasses()
+    const { passes, checkpoints } = controlledPasses()
     using parts = testQueue({ checkpoints, ...disk })
     const { queue, put, fatal } = parts
     const before = queue.write(put('before'))
     const beforeSync = await disk.next()
     beforeSync.resolve()
     await before
-    const pass = await isTransient.next()
+    const pass = await passes.next()
     const during = reasonOf(queue.write(put('during')))
     const sync = await disk.next()
     const broken = new Error('EIO')
@@ -291,16 +291,16 @@ describe('a checkpoint that fails', () => {
 
 describe('closing', () => {
   test('waits for both passes of a checkpoint, and for what was held', async () => {
-    const { isTransient, says, checkpoints } = controlledPasses()
+    const { passes, says, checkpoints } = controlledPasses()
     using parts = testQueue({ checkpoints })
     const { queue, put, names } = parts
     await queue.write(put('before'))
-    const first = await isTransient.next()
+    const first = await passes.next()
     says.due = false
     const closed = queue.close()
     expect(await stateOf(closed)).toBe('pending')
     first.resolve()
-    const second = await isTransient.next()
+    const second = await passes.next()
     expect(await stateOf(closed)).toBe('pending')
     second.resolve()
     await closed
@@ -308,14 +308,14 @@ describe('closing', () => {
   })
 
   test('waits for what was held when it came', async () => {
-    const { isTransient, says, checkpoints } = controlledPasses()
+    const { passes, says, checkpoints } = controlledPasses()
     using parts = testQueue({ checkpoints })
     const { queue, put, names } = parts
     await queue.write(put('before'))
-    const first = await isTransient.next()
+    const first = await passes.next()
     says.due = false
     first.resolve()
-    const second = await isTransient.next()
+    const second = await passes.next()
     const held = queue.write(put('held'))
     const closed = queue.close()
     second.resolve()
@@ -328,8 +328,10 @@ describe('closing', () => {
     using directory = temporaryDirectory()
     await using store = testStore({ dataDir: directory.path })
     const { client } = store.database
-    await store.commit(() => client.run('CREATE TABLE big (x BLOB) STRICT'))
-    const written = store.commit(() => client.run('INSERT INTO big VALUES (zeroblob(70000000))'))
+    await store.commits.write(() => client.run('CREATE TABLE big (x BLOB) STRICT'))
+    const written = store.commits.write(() =>
+      client.run('INSERT INTO big VALUES (zeroblob(70000000))'),
+    )
     await written
     await store.close()
     expect(store.fatal).toEqual([])

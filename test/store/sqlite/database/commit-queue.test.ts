@@ -8,7 +8,7 @@ import {
   testQueue,
 } from '../../../support/store.ts'
 
-/** Submits as many works as that, in one turn of the event loop. */
+/** Writes as many works as that, in one turn of the event loop. */
 function submitAll({ queue, put }: TestQueue, count: number, prefix = 'n'): Promise<string>[] {
   return Array.from({ length: count }, (_, i) => queue.write(put(`${prefix}${i}`)))
 }
@@ -52,7 +52,7 @@ describe('an answer', () => {
       names,
     )
     expect(syncs).toBe(1)
-    // More than one batch takes goes into several, in the order of arrival.
+    // More than fits one batch goes into several, in the order of arrival.
     const more = Array.from({ length: 600 }, (_, i) => `m${i}`)
     await Promise.all(more.map((name) => queue.queue.write(queue.put(name))))
     expect(syncs).toBe(4)
@@ -120,14 +120,14 @@ describe('during a sync', () => {
     await others
   })
 
-  test('that fails, what came meanwhile is answered by nobody either', async () => {
+  test('that fails, what came meanwhile gets no success either', async () => {
     const disk = controlledSync()
     using queue = testQueue(disk)
     const first = reasonOf(queue.queue.write(queue.put('first')))
     const sync = await disk.next()
     const others = submitAll(queue, 32).map(reasonOf)
     await stateOf(first)
-    const read = reasonOf(queue.queue.readDurable(() => 'what a power cut may take back'))
+    const read = reasonOf(queue.queue.readDurable(() => 'what a power cut could still undo'))
     const broken = new Error('EIO')
     sync.reject(broken)
     expect(new Set(await Promise.all([first, read, ...others]))).toEqual(new Set(['failed']))
@@ -190,7 +190,7 @@ describe('a work that throws', () => {
     await expect(queue.queue.write(work)).rejects.toThrow('a string')
   })
 
-  test('takes back all that it counted', async () => {
+  test('restores all that it counted', async () => {
     using queue = testQueue()
     const before = { PENDING: 7, PROCESSING: 5, PROCESSED: 3, FAILED: 1 }
     Object.assign(queue.counts, before)
@@ -204,22 +204,22 @@ describe('a work that throws', () => {
 })
 
 describe('closing', () => {
-  test('waits until what was taken is on the disk, and takes nothing more', async () => {
+  test('waits until what was accepted is on the disk, and accepts nothing more', async () => {
     const disk = controlledSync()
     using queue = testQueue(disk)
-    const taken = queue.queue.write(queue.put('taken'))
+    const accepted = queue.queue.write(queue.put('accepted'))
     const closed = queue.queue.close()
     expect(await reasonOf(queue.queue.write(queue.put('late')))).toBe('closed')
     const sync = await disk.next()
     expect(await stateOf(closed)).toBe('pending')
     sync.resolve()
-    expect(await taken).toBe('taken')
+    expect(await accepted).toBe('accepted')
     await closed
     await queue.queue.close()
-    expect(queue.names()).toEqual(['taken'])
+    expect(queue.names()).toEqual(['accepted'])
   })
 
-  test('takes the works along that wait behind a sync', async () => {
+  test('commits the works that wait behind a sync', async () => {
     const disk = controlledSync()
     using queue = testQueue(disk)
     const first = queue.queue.write(queue.put('first'))
@@ -255,7 +255,7 @@ describe('what is measured', () => {
   })
 })
 
-test('more works than can be answered in time are refused, and those taken are stored', async () => {
+test('more works than can be answered in time are refused, and those accepted are stored', async () => {
   const disk = controlledSync()
   using queue = testQueue(disk)
   const works = Array.from({ length: 10_001 }, (_, n) => queue.queue.write(() => n))

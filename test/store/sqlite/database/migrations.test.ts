@@ -115,7 +115,10 @@ describe('a migrated database', () => {
 
   test('says whose it is and how many migrations it has had', async () => {
     await using store = testStore()
-    expect(store.migrated).toEqual(MIGRATIONS.map(({ tag }) => tag))
+    const migrations = MIGRATIONS.map(({ tag }) => tag)
+    expect(store.log.entries).toEqual([
+      { level: 'info', message: 'migrated the database', fields: { migrations } },
+    ])
     expect(rowsOf(store.dataDir, 'PRAGMA application_id')).toEqual([
       { application_id: APPLICATION_ID },
     ])
