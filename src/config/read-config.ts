@@ -1,15 +1,8 @@
 /** The configuration: read from flags and variables, or every fault in them. */
 
 import { readFileSync } from 'node:fs'
-import {
-  ALL_SETTINGS,
-  BadValue,
-  type Config,
-  fail,
-  SETTINGS,
-  type Setting,
-  type SettingName,
-} from './settings.ts'
+import { BadValue, badValue } from '../domain/values.ts'
+import { ALL_SETTINGS, type Config, SETTINGS, type Setting, type SettingName } from './settings.ts'
 
 export type { Config } from './settings.ts'
 
@@ -34,7 +27,7 @@ export function readConfig<Name extends SettingName = SettingName>(
     const setting: Setting<unknown> = SETTINGS[key]
     try {
       const { source, text } = sourceOf(setting, flags, environment)
-      values[key] = text === undefined ? setting.none : parseFrom(source, text, setting)
+      values[key] = text === undefined ? setting.none : parseFrom(source, text, setting.parse)
     } catch (error) {
       if (!(error instanceof BadValue)) throw error
       faults.push(error.message)
@@ -80,22 +73,22 @@ function sourceOf(
 ): { source: string; text: string | undefined } {
   const given = flags[flag]
   if (given === true && isSwitch) return { source: flag, text: 'true' }
-  if (given === true) fail(`${flag} needs a value`)
+  if (given === true) badValue(`${flag} needs a value`)
   if (given !== undefined) return { source: flag, text: given }
   const path = file && environment[`${variable}_FILE`]
   if (environment[variable]) {
-    if (path) fail(`${variable} and ${variable}_FILE are both set`)
+    if (path) badValue(`${variable} and ${variable}_FILE are both set`)
     return { source: variable, text: environment[variable] }
   }
   if (path) return { source: `${variable}_FILE`, text: readSecretFile(`${variable}_FILE`, path) }
   return { source: variable, text: fallback }
 }
 
-function parseFrom<T>(source: string, text: string, { parse }: Setting<T>): T {
+export function parseFrom<T>(source: string, text: string, parse: (text: string) => T): T {
   try {
     return parse(text)
   } catch (error) {
-    if (error instanceof BadValue) fail(`${source} ${error.message}`)
+    if (error instanceof BadValue) badValue(`${source} ${error.message}`)
     throw error
   }
 }
@@ -104,7 +97,7 @@ function readSecretFile(variable: string, path: string): string {
   try {
     return readFileSync(path, 'utf8').trim()
   } catch (error) {
-    return fail(`${variable}: ${(error as Error).message}`)
+    return badValue(`${variable}: ${(error as Error).message}`)
   }
 }
 

@@ -1,6 +1,7 @@
 /** The settings: what there is to decide, and what each may be. */
 
 import { parseSecret } from '../domain/standard-webhooks.ts'
+import { badValue, httpUrl, wholeNumber } from '../domain/values.ts'
 import { LOG_LEVELS, type LogLevel } from '../telemetry/log.ts'
 
 /** Everything that an operator decides, checked. */
@@ -34,9 +35,6 @@ export type Config = Readonly<{
   logLevel: LogLevel
 }>
 
-/** A value that can't be: what it should have been. */
-export class BadValue extends Error {}
-
 export type Setting<T> = {
   flag: string
   variable: string
@@ -67,7 +65,7 @@ export const SETTINGS: { readonly [Key in keyof Config]: Setting<Config[Key]> } 
     variable: 'PORT',
     default: '8000',
     help: 'TCP port; 0 picks a free one',
-    parse: integer(0, 65_535),
+    parse: wholeNumber(0, 65_535),
   },
   host: {
     flag: '--host',
@@ -88,14 +86,14 @@ export const SETTINGS: { readonly [Key in keyof Config]: Setting<Config[Key]> } 
     variable: 'TXHOOK_PROCESSING_DELAY_MS',
     default: '30000',
     help: 'how long the simulated external call takes; 0 is allowed',
-    parse: integer(0, THIRTY_DAYS_MS),
+    parse: wholeNumber(0, THIRTY_DAYS_MS),
   },
   targetUrl: {
     flag: '--target-url',
     variable: 'TXHOOK_TARGET_URL',
     default: undefined,
     help: 'the external call is real: each transaction is posted to this URL',
-    parse: httpUrl,
+    parse: (text) => httpUrl(text).href,
   },
   targetSecret: {
     flag: '--target-secret',
@@ -104,28 +102,28 @@ export const SETTINGS: { readonly [Key in keyof Config]: Setting<Config[Key]> } 
     help: 'whsec_…: signs what goes to the target',
     file: true,
     parse: (text) =>
-      parseSecret(text) ?? fail('must be one secret: whsec_ and 24 to 64 bytes in base64'),
+      parseSecret(text) ?? badValue('must be one secret: whsec_ and 24 to 64 bytes in base64'),
   },
   targetTimeoutMs: {
     flag: '--target-timeout-ms',
     variable: 'TXHOOK_TARGET_TIMEOUT_MS',
     default: '15000',
     help: 'how long a call to the target may take',
-    parse: integer(1, TEN_MINUTES_MS),
+    parse: wholeNumber(1, TEN_MINUTES_MS),
   },
   concurrency: {
     flag: '--concurrency',
     variable: 'TXHOOK_CONCURRENCY',
     default: '64',
     help: 'calls to the target under way at once',
-    parse: integer(1, FETCHES_MAX),
+    parse: wholeNumber(1, FETCHES_MAX),
   },
   maxAttempts: {
     flag: '--max-attempts',
     variable: 'TXHOOK_MAX_ATTEMPTS',
     default: '8',
     help: 'attempts until a transaction is FAILED',
-    parse: integer(1, 1_000),
+    parse: wholeNumber(1, 1_000),
   },
   webhookSecrets: {
     flag: '--webhook-secrets',
@@ -153,7 +151,7 @@ export const SETTINGS: { readonly [Key in keyof Config]: Setting<Config[Key]> } 
     switch: true,
     parse(text) {
       if (text === 'true' || text === 'false') return text === 'true'
-      return fail('must be true or false')
+      return badValue('must be true or false')
     },
   },
   maxBodyBytes: {
@@ -161,14 +159,14 @@ export const SETTINGS: { readonly [Key in keyof Config]: Setting<Config[Key]> } 
     variable: 'TXHOOK_MAX_BODY_BYTES',
     default: '65536',
     help: 'longest webhook body',
-    parse: integer(1, 64 * 1024 * 1024),
+    parse: wholeNumber(1, 64 * 1024 * 1024),
   },
   maxBacklog: {
     flag: '--max-backlog',
     variable: 'TXHOOK_MAX_BACKLOG',
     default: '1000000',
     help: 'unfinished transactions beyond which the webhook answers 503',
-    parse: integer(1, Number.MAX_SAFE_INTEGER),
+    parse: wholeNumber(1, Number.MAX_SAFE_INTEGER),
   },
   logLevel: {
     flag: '--log-level',
@@ -177,7 +175,7 @@ export const SETTINGS: { readonly [Key in keyof Config]: Setting<Config[Key]> } 
     help: LOG_LEVELS.join(', '),
     parse(text) {
       const level = LOG_LEVELS.find((candidate) => candidate === text)
-      return level ?? fail(`must be one of ${LOG_LEVELS.join(', ')}`)
+      return level ?? badValue(`must be one of ${LOG_LEVELS.join(', ')}`)
     },
   },
 }
@@ -186,25 +184,8 @@ export type SettingName = keyof Config
 
 export const ALL_SETTINGS = Object.keys(SETTINGS) as SettingName[]
 
-function integer(least: number, most: number): (text: string) => number {
-  return (text) => {
-    const value = /^[0-9]{1,16}$/.test(text) ? Number(text) : Number.NaN
-    if (value >= least && value <= most) return value
-    return fail(`must be a whole number from ${least} to ${most}, not "${text}"`)
-  }
-}
-
 function nonEmpty(text: string): string {
-  return text === '' ? fail('must not be empty') : text
-}
-
-/** The value isn't shown: a URL may have a token in it. */
-function httpUrl(text: string): string {
-  const url = URL.parse(text)
-  const plain = url !== null && /^https?:$/.test(url.protocol) && !/[\s#]/.test(text)
-  if (!plain) fail('must be an http or https URL, without white space or a fragment')
-  if (url.username !== '' || url.password !== '') fail('must not have a user or a password in it')
-  return url.href
+  return text === '' ? badValue('must not be empty') : text
 }
 
 /** A file may have one on each line. */
@@ -213,13 +194,9 @@ function listed(text: string): string[] {
 }
 
 function badKey(): never {
-  return fail('must be comma-separated keys of visible ASCII characters')
+  return badValue('must be comma-separated keys of visible ASCII characters')
 }
 
 function badSecret(): never {
-  return fail('must be comma-separated secrets, each whsec_ and 24 to 64 bytes in base64')
-}
-
-export function fail(message: string): never {
-  throw new BadValue(message)
+  return badValue('must be comma-separated secrets, each whsec_ and 24 to 64 bytes in base64')
 }

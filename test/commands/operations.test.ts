@@ -83,8 +83,8 @@ describe('get', () => {
     await using server = listening()
     await server.accept('a', 'FAIL')
     await server.workOff()
-    const { exitCode, printed, complained } = await server.run('get', 'a')
-    expect([exitCode, complained]).toEqual([0, ''])
+    const { exitCode, printed, errors } = await server.run('get', 'a')
+    expect([exitCode, errors]).toEqual([0, ''])
     expect(printed).toEqual([JSON.stringify(await server.shown('a'), null, 2)])
     expect(printed[0]).toContain('\n  "status": "FAILED",\n')
   })
@@ -106,7 +106,7 @@ describe('get', () => {
     expect(await server.run('get', 'nobody')).toEqual({
       exitCode: 1,
       printed: [],
-      complained: `txhook: ${server.url} answers 404: There is no transaction of this transaction_id.\n`,
+      errors: `txhook: ${server.url} answers 404: There is no transaction of this transaction_id.\n`,
     })
     for (const id of ['', '.', '..', '../..']) {
       expect(await server.run('get', id)).toMatchObject({ exitCode: 1, printed: [] })
@@ -121,7 +121,7 @@ describe('list', () => {
     const ran = await server.run('list')
     expect(ran.exitCode).toBe(0)
     // A list that is cut off should not pass for the whole.
-    expect(ran.complained).toBe('txhook: there are more: --limit says how many are shown\n')
+    expect(ran.errors).toBe('txhook: there are more transactions: set a higher --limit\n')
     expect(ids(ran)).toEqual(Array.from({ length: 50 }, (_, i) => `txn_${51 - i}`))
     expect(JSON.parse(ran.printed[0] as string)).toEqual(await server.shown('txn_51'))
     for (const line of ran.printed) expect(line).not.toContain('\n')
@@ -130,7 +130,7 @@ describe('list', () => {
 
   test('prints nothing where there is nothing', async () => {
     await using server = listening()
-    expect(await server.run('list')).toEqual({ exitCode: 0, printed: [], complained: '' })
+    expect(await server.run('list')).toEqual({ exitCode: 0, printed: [], errors: '' })
   })
 
   test.each([
@@ -168,7 +168,7 @@ describe('list', () => {
       ...['--destination-account', '100%', '--from', '2026-01-01T00:00:00+02:00'],
       ...['--to', '2026-02-01T00:00Z', '--limit', '7'],
     ]
-    expect(await server.run('list', ...flags)).toEqual({ exitCode: 0, printed: [], complained: '' })
+    expect(await server.run('list', ...flags)).toEqual({ exitCode: 0, printed: [], errors: '' })
     const [request = ''] = server.requests
     expect(Object.fromEntries(new URL(request.slice(4), server.url).searchParams)).toEqual({
       status: 'FAILED',
@@ -199,7 +199,7 @@ describe('list', () => {
       ...['--destination-account', 'x'.repeat(129), '--from', 'now', '--to', '2026-02-30T00:00Z'],
     )
     expect([ran.exitCode, ran.printed]).toEqual([1, []])
-    const [first, ...faults] = ran.complained.trimEnd().split('\n')
+    const [first, ...faults] = ran.errors.trimEnd().split('\n')
     expect(first).toStartWith(`txhook: ${server.url} answers 422: `)
     expect(faults.map((line) => line.split(' ')[2]).sort()).toEqual([
       'created_from',
@@ -223,7 +223,7 @@ describe('list', () => {
     }
     const ran = await server.run('list', '--limit', '260')
     expect([ran.exitCode, ran.printed.length]).toEqual([1, 250])
-    expect(ran.complained).toStartWith(`txhook: ${server.url} answers 503: `)
+    expect(ran.errors).toStartWith(`txhook: ${server.url} answers 503: `)
   })
 })
 
@@ -233,8 +233,8 @@ describe('retry', () => {
     await server.accept('a', 'FAIL', 'OK')
     await server.accept('b', 'FAIL', 'OK')
     await server.workOff()
-    const { exitCode, printed, complained } = await server.run('retry', 'a')
-    expect([exitCode, complained]).toEqual([0, ''])
+    const { exitCode, printed, errors } = await server.run('retry', 'a')
+    expect([exitCode, errors]).toEqual([0, ''])
     const pending = await server.shown('a')
     expect(pending).toMatchObject({ status: 'PENDING', attempts: 1 })
     expect(printed).toEqual([JSON.stringify(pending, null, 2)])
@@ -262,14 +262,14 @@ describe('retry', () => {
     expect(await server.run('retry', 'a')).toEqual({
       exitCode: 1,
       printed: [],
-      complained:
+      errors:
         `txhook: ${server.url} answers 409: Only a FAILED transaction can be tried again.\n` +
         '  status is PENDING\n',
     })
     expect(await server.run('retry', 'nobody')).toEqual({
       exitCode: 1,
       printed: [],
-      complained: `txhook: ${server.url} answers 404: There is no transaction of this transaction_id.\n`,
+      errors: `txhook: ${server.url} answers 404: There is no transaction of this transaction_id.\n`,
     })
   })
 
@@ -296,8 +296,8 @@ describe('retry', () => {
     await server.workOff()
     await server.accept('d')
     const said = async (...words: string[]) => {
-      const { exitCode, printed, complained } = await server.run('retry', ...words)
-      expect([exitCode, complained]).toEqual([0, ''])
+      const { exitCode, printed, errors } = await server.run('retry', ...words)
+      expect([exitCode, errors]).toEqual([0, ''])
       return printed
     }
     const failed = ['--status', 'FAILED']
@@ -316,10 +316,10 @@ describe('retry', () => {
 
   test('of many that cannot fail is exit 1, and says why', async () => {
     await using server = listening()
-    const { exitCode, printed, complained } = await server.run('retry', '--status', 'PROCESSED')
+    const { exitCode, printed, errors } = await server.run('retry', '--status', 'PROCESSED')
     expect([exitCode, printed]).toEqual([1, []])
-    expect(complained).toStartWith(`txhook: ${server.url} answers 422: `)
-    expect(complained).toContain('\n  filter.status must be FAILED')
+    expect(errors).toStartWith(`txhook: ${server.url} answers 422: `)
+    expect(errors).toContain('\n  filter.status must be FAILED')
   })
 })
 
@@ -335,8 +335,8 @@ describe('a command line that is no good', () => {
     [['list', '--limit'], 'argument missing'],
     [['list', '--status'], 'argument missing'],
     [['list', '--cursor', 'NTA'], "unknown option '--cursor'"],
-    [['retry'], '--status FAILED alone means all of them'],
-    [['retry', '--dry-run'], '--status FAILED alone means all of them'],
+    [['retry'], '--status FAILED alone selects all'],
+    [['retry', '--dry-run'], '--status FAILED alone selects all'],
     [['retry', 'a', '--dry-run'], 'retry takes an id, or a filter'],
     [['retry', 'a', '--status', 'FAILED'], 'retry takes an id, or a filter'],
     [['retry', '', '--status', 'FAILED'], 'retry takes an id, or a filter'],
@@ -348,14 +348,14 @@ describe('a command line that is no good', () => {
     [['get', 'a', '--port'], '--port needs a value'],
     [['list', '--host', ''], '--host must not be empty'],
     [['retry', 'a', '--port', '65536', '--host', ''], '--host must not be empty'],
-  ] as const)('%j is exit 2, and asks nobody', async (words, complaint) => {
+  ] as const)('%j is exit 2, and asks nobody', async (words, message) => {
     await using server = listening()
     await server.accept('a', 'FAIL')
     await server.workOff()
     const { port: PORT } = server
-    const { exitCode, printed, complained } = await run(words, { PORT })
+    const { exitCode, printed, errors } = await run(words, { PORT })
     expect([exitCode, printed, server.requests]).toEqual([2, [], []])
-    expect(complained).toContain(complaint)
+    expect(errors).toContain(message)
     expect(await server.shown('a')).toMatchObject({ status: 'FAILED' })
   })
 
@@ -378,7 +378,7 @@ describe('a command line that is no good', () => {
     expect(await server.run('list', `--limit=${limit}`)).toEqual({
       exitCode: 2,
       printed: [],
-      complained: 'txhook: --limit must be a whole number from 1 on\n',
+      errors: `txhook: --limit must be a whole number from 1 to 999999999, not "${limit}"\n`,
     })
     expect(server.requests).toEqual([])
   })
@@ -386,9 +386,9 @@ describe('a command line that is no good', () => {
   test('names every fault of the address and of the variables', async () => {
     const environment = { PORT: '70000', TXHOOK_PROT: '1', TXHOOK_URL: 'http://x' }
     for (const words of [['get', 'a'], ['list'], ['retry', 'a'], ['retry', '--status', 'FAILED']]) {
-      const { exitCode, complained } = await run([...words, '--host', ''], environment)
+      const { exitCode, errors } = await run([...words, '--host', ''], environment)
       expect(exitCode).toBe(2)
-      const [, ...faults] = complained.trimEnd().split('\n')
+      const [, ...faults] = errors.trimEnd().split('\n')
       expect(faults).toEqual([
         '  TXHOOK_PROT is not a variable of txhook',
         '  TXHOOK_URL is not a variable of txhook',
@@ -410,7 +410,7 @@ describe('a command line that is no good', () => {
     expect(await run(['get', 'a', '--url', url])).toEqual({
       exitCode: 2,
       printed: [],
-      complained: 'txhook: --url must be an http or https URL\n',
+      errors: 'txhook: --url must be an http or https URL, without white space or a fragment\n',
     })
   })
 
@@ -420,8 +420,8 @@ describe('a command line that is no good', () => {
       ['list', '--limit', '--status', '--currency', '--source-account', '--from', '--to'],
       ['retry', '--dry-run', '--destination-account', '--from', '--to'],
     ] as const) {
-      const { exitCode, printed, complained } = await run([verb, '--help'])
-      expect([exitCode, complained]).toEqual([0, ''])
+      const { exitCode, printed, errors } = await run([verb, '--help'])
+      expect([exitCode, errors]).toEqual([0, ''])
       for (const flag of flags) expect(printed.join('')).toContain(flag)
     }
     const { printed } = await run(['--help'])
@@ -445,8 +445,8 @@ describe('the server', () => {
       [['--url', server.url, '--port', '1'], {}],
       [['--url', `${server.url}/`], {}],
     ] as const) {
-      const { exitCode, complained } = await run(['get', 'a', ...words], environment)
-      expect([words, environment, exitCode, complained]).toEqual([words, environment, 0, ''])
+      const { exitCode, errors } = await run(['get', 'a', ...words], environment)
+      expect([words, environment, exitCode, errors]).toEqual([words, environment, 0, ''])
     }
     // What is set for the server alone isn't looked at.
     const forTheServer = { PORT: port, TXHOOK_MAX_ATTEMPTS: 'many', TXHOOK_DATA_DIR: '/nowhere' }
@@ -471,9 +471,9 @@ describe('the server', () => {
     const { url } = gone
     await gone[Symbol.asyncDispose]()
     for (const words of [['get', 'a'], ['list'], ['retry', 'a'], ['retry', '--status', 'FAILED']]) {
-      const { exitCode, printed, complained } = await run([...words, '--url', url])
+      const { exitCode, printed, errors } = await run([...words, '--url', url])
       expect([exitCode, printed]).toEqual([1, []])
-      expect(complained).toStartWith(`txhook: ${url} doesn't answer: `)
+      expect(errors).toStartWith(`txhook: ${url} doesn't answer: `)
     }
   })
 
@@ -487,9 +487,9 @@ describe('the server', () => {
     }
     expect(await server.run('get', 'a')).toMatchObject({ exitCode: 0 })
     await stopping.promise
-    const { exitCode, complained } = await server.run('get', 'a')
+    const { exitCode, errors } = await server.run('get', 'a')
     expect(exitCode).toBe(1)
-    expect(complained).toContain("doesn't answer")
+    expect(errors).toContain("doesn't answer")
   })
 
   const FORGED = JSON.stringify({
@@ -525,17 +525,17 @@ describe('the server', () => {
     ],
     ['hangs up at once', '', "doesn't answer"],
     ['speaks something else', '220 smtp.example ESMTP\r\n', "doesn't answer"],
-  ])('that %s is exit 1, and nothing is printed', async (_name, bytes, complaint) => {
+  ])('that %s is exit 1, and nothing is printed', async (_name, bytes, message) => {
     await using other = await saying(bytes)
     for (const words of [
       ['get', 'a'],
       ['retry', 'a'],
     ]) {
-      const { exitCode, printed, complained } = await run([...words, '--url', other.url])
+      const { exitCode, printed, errors } = await run([...words, '--url', other.url])
       expect([exitCode, printed]).toEqual([1, []])
-      expect(complained).toStartWith(`txhook: ${other.url} `)
-      expect(complained).toContain(complaint)
-      expect(complained.length).toBeLessThan(400)
+      expect(errors).toStartWith(`txhook: ${other.url} `)
+      expect(errors).toContain(message)
+      expect(errors.length).toBeLessThan(400)
     }
   })
 
@@ -555,12 +555,12 @@ describe('the server', () => {
     expect(await run(['healthcheck'], { PORT })).toEqual({
       exitCode: 0,
       printed: [],
-      complained: '',
+      errors: '',
     })
     expect(server.requests).toEqual(['GET /readyz'])
     await server.scheduler.stop()
-    const { exitCode, complained } = await run(['healthcheck'], { PORT })
-    expect([exitCode, complained]).toEqual([1, `txhook: ${server.url}/readyz answers 503\n`])
+    const { exitCode, errors } = await run(['healthcheck'], { PORT })
+    expect([exitCode, errors]).toEqual([1, `txhook: ${server.url}/readyz answers 503\n`])
   })
 })
 

@@ -24,8 +24,8 @@ const [OLD, NEW, STRANGE] = ['a', 'b', 'c'].map(secretOf) as [string, string, st
 
 /** Runs a verb, and shows what it printed as the lines of one text. */
 async function run(words: readonly string[], environment: Environment = {}) {
-  const { exitCode, printed, complained: complaint } = await runLine(words, environment)
-  return { exitCode, printed: printed.join('\n'), complaint }
+  const { exitCode, printed, errors } = await runLine(words, environment)
+  return { exitCode, printed: printed.join('\n'), errors }
 }
 
 /** A service that listens, and keeps the time that the verbs sign with. */
@@ -65,8 +65,8 @@ describe('secret', () => {
   test('prints a secret of 32 bytes, another one each time', async () => {
     const seen = new Set<string>()
     for (let i = 0; i < 20; i++) {
-      const { exitCode, printed, complaint } = await run(['secret'])
-      expect([exitCode, complaint]).toEqual([0, ''])
+      const { exitCode, printed, errors } = await run(['secret'])
+      expect([exitCode, errors]).toEqual([0, ''])
       expect(printed).toMatch(/^whsec_[A-Za-z0-9+/]{43}=\n$/)
       expect(parseSecret(printed.trimEnd())).toHaveLength(32)
       seen.add(printed)
@@ -103,8 +103,8 @@ describe('send', () => {
       [['send', '--port', port], { PORT: '1', HOST: '' }],
       [['send', '--port', port, '--host', '0.0.0.0'], {}],
     ] as const) {
-      const { exitCode, printed, complaint } = await run([...words], environment)
-      expect([exitCode, complaint]).toEqual([0, ''])
+      const { exitCode, printed, errors } = await run([...words], environment)
+      expect([exitCode, errors]).toEqual([0, ''])
       const { transaction_id, ...rest } = JSON.parse(printed) as Record<string, unknown>
       expect(transaction_id).toMatch(/^test_[\da-f-]{36}$/)
       expect(rest).toMatchObject({
@@ -169,10 +169,10 @@ describe('send', () => {
 
   test('signs with the first secret, as both clients verify', async () => {
     await using server = await listening({ '--webhook-secrets': `${STRANGE},${NEW}` })
-    const { exitCode, complaint } = await run(['send', '--port', server.port], {
+    const { exitCode, errors } = await run(['send', '--port', server.port], {
       TXHOOK_WEBHOOK_SECRETS: `${NEW},${OLD}`,
     })
-    expect([exitCode, complaint]).toEqual([0, ''])
+    expect([exitCode, errors]).toEqual([0, ''])
     const [request] = server.heard as [Request]
     const body = await request.text()
     const headers = Object.fromEntries(request.headers)
@@ -189,8 +189,8 @@ describe('send', () => {
   test('that is refused ends with 1, and shows what the server said', async () => {
     await using server = await listening({ '--webhook-secrets': OLD })
     for (const environment of [{}, { TXHOOK_WEBHOOK_SECRETS: STRANGE }]) {
-      const { exitCode, printed, complaint } = await run(['send', server.url], environment)
-      expect([exitCode, complaint]).toEqual([
+      const { exitCode, printed, errors } = await run(['send', server.url], environment)
+      expect([exitCode, errors]).toEqual([
         1,
         `txhook: ${server.url}/v1/webhooks/transactions answers 401\n`,
       ])
@@ -210,9 +210,9 @@ describe('send', () => {
       ['send', url],
       ['send', '--port', port],
     ]) {
-      const { exitCode, printed, complaint } = await run(words)
+      const { exitCode, printed, errors } = await run(words)
       expect([exitCode, printed]).toEqual([1, ''])
-      expect(complaint).toStartWith(`txhook: ${url}/v1/webhooks/transactions doesn't answer: `)
+      expect(errors).toStartWith(`txhook: ${url}/v1/webhooks/transactions doesn't answer: `)
     }
   })
 
@@ -228,9 +228,9 @@ describe('send', () => {
     ['a bad secret', ['send', '--webhook-secrets', 'x']],
     ['an option without its value', ['send', '--amount']],
   ])('takes %s for bad usage', async (_name, words) => {
-    const { exitCode, printed, complaint } = await run(words)
+    const { exitCode, printed, errors } = await run(words)
     expect([exitCode, printed]).toEqual([2, ''])
-    expect(complaint).not.toBeEmpty()
+    expect(errors).not.toBeEmpty()
   })
 
   test('shows no secret in any of its complaints', async () => {
@@ -240,9 +240,9 @@ describe('send', () => {
       ['send', url, '--webhook-secrets', `${OLD},nonsense`],
       ['send', 'nonsense', '--webhook-secrets', OLD],
     ]) {
-      const { exitCode, printed, complaint } = await run(words)
+      const { exitCode, printed, errors } = await run(words)
       expect(exitCode).not.toBe(0)
-      expect(printed + complaint).not.toContain(OLD.slice(6, 20))
+      expect(printed + errors).not.toContain(OLD.slice(6, 20))
     }
   })
 })
@@ -275,11 +275,11 @@ describe('verify', () => {
     }
   }
 
-  const REFUSED = 'It does not pass: '
+  const REFUSED = 'Refused: '
   const MISMATCH = `${REFUSED}No signature in webhook-signature matches.`
-  const AGED = 'But for its time it would pass: the signature matches.'
-  const LINE_END = 'It matches without the line end at the end of the body file.'
-  const AS_TEXT = 'It was signed with the text of the secret, not with the bytes that it encodes.'
+  const AGED = 'The signature matches: only the timestamp is refused.'
+  const LINE_END = 'The signature matches without the line end at the end of the body file.'
+  const AS_TEXT = 'The sender signed with the text of the secret, not with the bytes it encodes.'
 
   test('says which of the secrets signed', async () => {
     for (const [secret, named] of [
@@ -288,14 +288,14 @@ describe('verify', () => {
     ] as const) {
       expect(await verify({ headers: signed({ secret }) })).toEqual({
         exitCode: 0,
-        printed: `It passes: signed by secret ${named} of 2.\n`,
-        complaint: '',
+        printed: `Accepted: signed by secret ${named} of 2.\n`,
+        errors: '',
       })
     }
     const [first, second] = [signed({ secret: OLD }), signed({ secret: NEW })]
     const both = `${first['webhook-signature']} ${second['webhook-signature']}`
     const { printed } = await verify({ headers: { ...second, 'webhook-signature': both } })
-    expect(printed).toBe('It passes: signed by secret 1 and 2 of 2.\n')
+    expect(printed).toBe('Accepted: signed by secret 1 and 2 of 2.\n')
   })
 
   test('takes the names that Svix gives the headers', async () => {
@@ -304,9 +304,9 @@ describe('verify', () => {
         Object.entries(headers).map(([name, value]) => [name.replace('webhook', 'Svix'), value]),
       )
     expect((await verify({ headers: svix(signed()) })).exitCode).toBe(0)
-    const { exitCode, complaint } = await verify({ headers: svix(signed({ secret: STRANGE })) })
+    const { exitCode, errors } = await verify({ headers: svix(signed({ secret: STRANGE })) })
     expect(exitCode).toBe(1)
-    expect(complaint).toStartWith(`${REFUSED}No signature in svix-signature matches.`)
+    expect(errors).toStartWith(`${REFUSED}No signature in svix-signature matches.`)
   })
 
   test('passes over request lines and other headers, and takes any line end', async () => {
@@ -332,15 +332,15 @@ describe('verify', () => {
       const { [name]: value, ...others } = signed()
       const missing = await verify({ headers: others })
       expect(missing.exitCode).toBe(1)
-      expect(missing.complaint).toStartWith(`${REFUSED}The header ${name} is missing.`)
+      expect(missing.errors).toStartWith(`${REFUSED}The header ${name} is missing.`)
       const lines = Object.entries({ ...others, [name]: value }).map(
         ([it, text]) => `${it}: ${text}`,
       )
       const twice = await verify({ headers: [...lines, `${name}: ${value}`].join('\n') })
       expect(twice.exitCode).toBe(1)
-      expect(twice.complaint).toStartWith(`${REFUSED}The header ${name} came more than once.`)
+      expect(twice.errors).toStartWith(`${REFUSED}The header ${name} came more than once.`)
     }
-    expect((await verify({ headers: '' })).complaint).toBe(
+    expect((await verify({ headers: '' })).errors).toBe(
       `${REFUSED}The header webhook-id is missing.`,
     )
   })
@@ -350,23 +350,23 @@ describe('verify', () => {
       [-1000, /is 100[0-9] s old\./],
       [1000, /is (?:1000|99[0-9]) s ahead\./],
     ] as const) {
-      const { exitCode, complaint } = await verify({ headers: signed({ aheadS }) })
-      const [fault, ...hints] = complaint.split('\n')
+      const { exitCode, errors } = await verify({ headers: signed({ aheadS }) })
+      const [fault, ...hints] = errors.split('\n')
       expect([exitCode, hints]).toEqual([1, [AGED]])
       expect(fault).toMatch(told)
       const wrong = await verify({ headers: signed({ aheadS, secret: STRANGE }) })
       expect(wrong.exitCode).toBe(1)
-      expect(wrong.complaint).toMatch(told)
-      expect(wrong.complaint).toContain('\nNor does the signature match.\n')
-      expect(wrong.complaint).not.toContain(AGED)
+      expect(wrong.errors).toMatch(told)
+      expect(wrong.errors).toContain('\nThe signature does not match either.\n')
+      expect(wrong.errors).not.toContain(AGED)
     }
   })
 
   test('tells a timestamp that is none', async () => {
-    const { exitCode, complaint } = await verify({
+    const { exitCode, errors } = await verify({
       headers: { ...signed(), 'webhook-timestamp': new Date().toISOString() },
     })
-    expect([exitCode, complaint]).toEqual([
+    expect([exitCode, errors]).toEqual([
       1,
       `${REFUSED}The header webhook-timestamp is not in unix seconds.`,
     ])
@@ -374,40 +374,40 @@ describe('verify', () => {
 
   test('tells a mismatch, and what each secret would have given', async () => {
     const headers = signed({ secret: STRANGE })
-    const { exitCode, printed, complaint } = await verify({ headers })
+    const { exitCode, printed, errors } = await verify({ headers })
     expect([exitCode, printed]).toEqual([1, ''])
     const time = new Date(Number(headers['webhook-timestamp']) * 1000)
-    expect(complaint.split('\n')).toEqual([
+    expect(errors.split('\n')).toEqual([
       MISMATCH,
-      `By secret 1 of 2: ${new StandardWebhook(NEW).sign('msg_1', time, BODY)}`,
-      `By secret 2 of 2: ${new StandardWebhook(OLD).sign('msg_1', time, BODY)}`,
+      `Secret 1 of 2 gives: ${new StandardWebhook(NEW).sign('msg_1', time, BODY)}`,
+      `Secret 2 of 2 gives: ${new StandardWebhook(OLD).sign('msg_1', time, BODY)}`,
     ])
-    expect(complaint).not.toContain(OLD.slice(6, 20))
+    expect(errors).not.toContain(OLD.slice(6, 20))
   })
 
   test('tells a line end that an editor added to the body', async () => {
     for (const end of ['\n', '\r\n']) {
-      const { exitCode, complaint } = await verify({ headers: signed(), body: BODY + end })
+      const { exitCode, errors } = await verify({ headers: signed(), body: BODY + end })
       expect(exitCode).toBe(1)
-      expect(complaint).toStartWith(MISMATCH)
-      expect(complaint).toContain(LINE_END)
+      expect(errors).toStartWith(MISMATCH)
+      expect(errors).toContain(LINE_END)
     }
     // One that was signed belongs to it, and of two only one is taken off.
     const body = `${BODY}\n`
     expect((await verify({ headers: signed({ body }), body })).exitCode).toBe(0)
     const two = await verify({ headers: signed(), body: `${body}\n` })
-    expect(two.complaint).not.toContain(LINE_END)
+    expect(two.errors).not.toContain(LINE_END)
   })
 
   test('tells a sender that took the text of the secret for the key', async () => {
     for (const key of [OLD, OLD.slice('whsec_'.length)]) {
-      const { exitCode, complaint } = await verify({ headers: signed({ key }) })
+      const { exitCode, errors } = await verify({ headers: signed({ key }) })
       expect(exitCode).toBe(1)
-      expect(complaint).toStartWith(MISMATCH)
-      expect(complaint).toContain(AS_TEXT)
+      expect(errors).toStartWith(MISMATCH)
+      expect(errors).toContain(AS_TEXT)
     }
     const other = await verify({ headers: signed({ key: STRANGE }) })
-    expect(other.complaint).not.toContain(AS_TEXT)
+    expect(other.errors).not.toContain(AS_TEXT)
   })
 
   test('without secrets, files or with words too many is bad usage', async () => {
@@ -416,7 +416,7 @@ describe('verify', () => {
     writeFileSync(path, '')
     const secrets = ['--webhook-secrets', OLD]
     for (const [words, told] of [
-      [['verify', path, path], 'verify needs the secrets: --webhook-secrets'],
+      [['verify', path, path], 'verify needs the secrets: set --webhook-secrets'],
       [['verify', join(directory.path, 'none'), path, ...secrets], 'ENOENT'],
       [['verify', path, join(directory.path, 'none'), ...secrets], 'ENOENT'],
       [['verify', directory.path, path, ...secrets], 'EISDIR'],
@@ -426,9 +426,9 @@ describe('verify', () => {
       [['verify', path, path, path, ...secrets], 'too many arguments'],
       [['verify', path, path, '--port', '1', ...secrets], '--port'],
     ] as const) {
-      const { exitCode, printed, complaint } = await run([...words])
+      const { exitCode, printed, errors } = await run([...words])
       expect([exitCode, printed]).toEqual([2, ''])
-      expect(complaint).toContain(told)
+      expect(errors).toContain(told)
     }
   })
 
@@ -444,14 +444,14 @@ describe('verify', () => {
       { TXHOOK_WEBHOOK_SECRETS_FILE: path('secrets') },
     ]) {
       const { printed } = await run(['verify', path('headers'), path('body')], environment)
-      expect(printed).toBe('It passes: signed by secret 2 of 2.\n')
+      expect(printed).toBe('Accepted: signed by secret 2 of 2.\n')
     }
   })
 })
 
 test('licenses prints whose work the executable contains', async () => {
-  const { exitCode, printed, complaint } = await run(['licenses'])
-  expect([exitCode, complaint]).toEqual([0, ''])
+  const { exitCode, printed, errors } = await run(['licenses'])
+  expect([exitCode, errors]).toEqual([0, ''])
   // Line by line, so that a failure doesn't print all of it.
   const lines = printed.split('\n')
   expect(lines.filter((line) => /^ {2}(?:commander|elysia) \S+ \(MIT\)$/.test(line))).toHaveLength(
@@ -487,8 +487,8 @@ describe('the verbs of operators', () => {
     expect((await run(['list', '--url', server.url, '--api-keys', KEYS])).exitCode).toBe(0)
     server.heard.length = 0
     for (const words of VERBS) {
-      const { complaint } = await run([...words, '--url', server.url], { TXHOOK_API_KEYS: KEYS })
-      expect(complaint).not.toContain('answers 401')
+      const { errors } = await run([...words, '--url', server.url], { TXHOOK_API_KEYS: KEYS })
+      expect(errors).not.toContain('answers 401')
       expect(server.heard.pop()?.headers.get('authorization')).toBe('Bearer key-8d7fca12b1')
     }
   })
@@ -498,13 +498,13 @@ describe('the verbs of operators', () => {
     await server.service.post(transactionBody())
     for (const words of VERBS) {
       const none = await run([...words, '--url', server.url])
-      expect([none.exitCode, none.printed, none.complaint]).toEqual([
+      expect([none.exitCode, none.printed, none.errors]).toEqual([
         1,
         '',
         `txhook: ${server.url} answers 401: The header Authorization is missing.\n`,
       ])
       const wrong = await run([...words, '--url', server.url], { TXHOOK_API_KEYS: 'wrong-key-1' })
-      expect([wrong.exitCode, wrong.printed, wrong.complaint]).toEqual([
+      expect([wrong.exitCode, wrong.printed, wrong.errors]).toEqual([
         1,
         '',
         `txhook: ${server.url} answers 401: The API key is not known.\n`,
@@ -520,10 +520,10 @@ describe('the verbs of operators', () => {
 
   test('take a bad key for bad usage, and don’t show it', async () => {
     for (const words of VERBS) {
-      const { exitCode, complaint } = await run([...words, '--api-keys', 'a secret key'])
+      const { exitCode, errors } = await run([...words, '--api-keys', 'a secret key'])
       expect(exitCode).toBe(2)
-      expect(complaint).toContain('--api-keys must be')
-      expect(complaint).not.toContain('a secret key')
+      expect(errors).toContain('--api-keys must be')
+      expect(errors).not.toContain('a secret key')
     }
   })
 })
@@ -552,12 +552,12 @@ describe('as a process of its own, txhook', () => {
     const verified = await txhook(['verify', 'headers', 'body'], environment)
     expect([verified.exitCode, verified.stdout]).toEqual([
       0,
-      'It passes: signed by secret 1 of 1.\n',
+      'Accepted: signed by secret 1 of 1.\n',
     ])
     writeFileSync(path('body'), `${readFileSync(path('body'), 'utf8')} `)
     const tampered = await txhook(['verify', 'headers', 'body'], environment)
     expect([tampered.exitCode, tampered.stdout]).toEqual([1, ''])
-    expect(tampered.stderr).toStartWith('It does not pass: No signature')
+    expect(tampered.stderr).toStartWith('Refused: No signature')
     expect(tampered.stderr).toEndWith('\n')
   })
 
@@ -580,8 +580,8 @@ test.each([
   [['send', 'http://hidden:hidden@127.0.0.1:1/']],
   [['send', 'http://127.0.0.1:1/?token=hidden']],
 ])('a line that is no good is not shown with what may be a secret: %j', async (words) => {
-  const { exitCode, complaint } = await run(words)
+  const { exitCode, errors } = await run(words)
   expect(exitCode).not.toBe(0)
-  expect(complaint).not.toBe('')
-  expect(complaint).not.toContain('hidden')
+  expect(errors).not.toBe('')
+  expect(errors).not.toContain('hidden')
 })

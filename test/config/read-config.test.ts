@@ -476,7 +476,7 @@ describe('keys from a file', () => {
   })
 })
 
-type Run = { exitCode: number; printed: string; complaint: string }
+type Run = { exitCode: number; printed: string; errors: string }
 
 /** Runs a command line in this process; a server ends as soon as it listens and was used. */
 async function run(
@@ -485,7 +485,7 @@ async function run(
   use: (url: string) => Promise<void> = () => Promise.reject(new Error('the server started')),
 ): Promise<Run> {
   const printed: string[] = []
-  const complaints: string[] = []
+  const errors: string[] = []
   const used = Promise.withResolvers<string>()
   const deps: CommandLineDeps = {
     environment,
@@ -495,36 +495,36 @@ async function run(
       const [url] = /http:[^"]+/.exec(text) ?? []
       if (url) use(url).then(() => used.resolve('SIGTERM'), used.reject)
     },
-    printError: (text) => void complaints.push(text),
+    printError: (text) => void errors.push(text),
     stopSignal: () => used.promise,
     exit(code) {
       throw new Error(`exit ${code}`)
     },
   }
   const exitCode = await runCommandLine(words, deps)
-  return { exitCode, printed: printed.join(''), complaint: complaints.join('') }
+  return { exitCode, printed: printed.join(''), errors: errors.join('') }
 }
 
 describe('the command line', () => {
   test.each([['version'], ['--version'], ['-V'], ['serve --version']])(
     'prints its version: %s',
     async (line) => {
-      const done = { exitCode: 0, printed: `${VERSION}\n`, complaint: '' }
+      const done = { exitCode: 0, printed: `${VERSION}\n`, errors: '' }
       expect(await run(line.split(' '))).toEqual(done)
     },
   )
 
   test.each([['--help'], ['-h'], ['help']])('prints its help: %s', async (line) => {
-    const { exitCode, printed, complaint } = await run(line.split(' '))
-    expect([exitCode, complaint]).toEqual([0, ''])
+    const { exitCode, printed, errors } = await run(line.split(' '))
+    expect([exitCode, errors]).toEqual([0, ''])
     for (const verb of ['serve', 'healthcheck', 'version']) expect(printed).toContain(verb)
   })
 
   test.each([['serve --help'], ['help serve']])(
     'prints every flag with its variable and default: %s',
     async (line) => {
-      const { exitCode, printed, complaint } = await run(line.split(' '))
-      expect([exitCode, complaint]).toEqual([0, ''])
+      const { exitCode, printed, errors } = await run(line.split(' '))
+      expect([exitCode, errors]).toEqual([0, ''])
       const words = printed.replace(/\s+/g, ' ')
       for (const { flag, variable, default: fallback } of Object.values(SETTINGS)) {
         expect(words).toContain(` ${flag} `)
@@ -534,7 +534,7 @@ describe('the command line', () => {
   )
 
   /** What comes on standard error, without the headline. */
-  const complaints: [line: string[], environment: Environment, faults: string[]][] = [
+  const FAULTY_LINES: [line: string[], environment: Environment, faults: string[]][] = [
     [['--bogus'], {}, ['--bogus is not a flag of txhook']],
     [
       ['--bogus=1', '--other', '2'],
@@ -574,11 +574,11 @@ describe('the command line', () => {
     ],
   ]
 
-  test.each(complaints)(
+  test.each(FAULTY_LINES)(
     '%j with %j exits 2 and names every fault',
     async (line, environment, all) => {
-      const { exitCode, printed, complaint } = await run(line, environment)
-      const [headline, ...named] = complaint.trimEnd().split('\n')
+      const { exitCode, printed, errors } = await run(line, environment)
+      const [headline, ...named] = errors.trimEnd().split('\n')
       expect(headline).toBe("txhook: can't start:")
       expect(named.map((fault) => fault.trim()).sort()).toEqual(all.sort())
       expect([exitCode, printed]).toEqual([2, ''])
@@ -588,9 +588,9 @@ describe('the command line', () => {
   test.each([['version extra'], ['version --bogus'], ['help nonsense']])(
     'takes nothing more where nothing more is due: %s',
     async (line) => {
-      const { exitCode, printed, complaint } = await run(line.split(' '))
+      const { exitCode, printed, errors } = await run(line.split(' '))
       expect([exitCode, printed]).toEqual([2, ''])
-      expect(complaint).not.toBeEmpty()
+      expect(errors).not.toBeEmpty()
     },
   )
 
@@ -601,9 +601,9 @@ describe('the command line', () => {
       [`--webhook-secret=${secret}`],
       ['--bogus', secret, '--port', 'x'],
     ]) {
-      const { exitCode, complaint } = await run(line)
+      const { exitCode, errors } = await run(line)
       expect(exitCode).toBe(2)
-      expect(complaint).not.toContain(secret.slice(6, 20))
+      expect(errors).not.toContain(secret.slice(6, 20))
     }
   })
 
@@ -624,10 +624,10 @@ describe('serve', () => {
     for (const verb of [[], ['serve']]) {
       let ready: number | undefined
       const line = [...verb, '--port', '0', '--data-dir', dataDir]
-      const { exitCode, printed, complaint } = await run(line, {}, async (url) => {
+      const { exitCode, printed, errors } = await run(line, {}, async (url) => {
         ready = (await fetch(`${url}/readyz`)).status
       })
-      expect([exitCode, ready, complaint]).toEqual([0, 200, ''])
+      expect([exitCode, ready, errors]).toEqual([0, 200, ''])
       const lines = printed.trimEnd().split('\n')
       const messages = lines.map((text) => (JSON.parse(text) as { message: string }).message)
       expect(messages.at(-4)).toStartWith('listening on http://127.0.0.1:')
@@ -641,13 +641,13 @@ describe('serve', () => {
     async (line) => {
       using directory = temporaryDirectory()
       const dataDir = join(directory.path, 'data')
-      const { exitCode, printed, complaint } = await run([...line, '--data-dir', dataDir])
+      const { exitCode, printed, errors } = await run([...line, '--data-dir', dataDir])
       expect([exitCode, printed, existsSync(dataDir)]).toEqual([2, '', false])
       for (const way of ['--webhook-secrets', '--api-keys', '--host 127.0.0.1']) {
-        expect(complaint).toContain(way)
+        expect(errors).toContain(way)
       }
-      expect(complaint).toContain('--allow-insecure')
-      expect(complaint.includes('--port must be')).toBe(line.includes('x'))
+      expect(errors).toContain('--allow-insecure')
+      expect(errors.includes('--port must be')).toBe(line.includes('x'))
     },
   )
 
@@ -669,7 +669,7 @@ describe('serve', () => {
     using directory = temporaryDirectory()
     const address = ['--host', '0.0.0.0', '--port', '0', '--data-dir', directory.path]
     let answers: number[] = []
-    const { exitCode, printed, complaint } = await run([...address, ...line], {}, async (url) => {
+    const { exitCode, printed, errors } = await run([...address, ...line], {}, async (url) => {
       const { port } = new URL(url)
       const type = statuses[0] === 401 ? 'application/json' : 'text/plain'
       const headers = { 'content-type': type }
@@ -678,7 +678,7 @@ describe('serve', () => {
       asked.push(fetch(`http://127.0.0.1:${port}/v1/transactions`))
       answers = (await Promise.all(asked)).map(({ status }) => status)
     })
-    expect([exitCode, complaint, answers]).toEqual([0, '', statuses])
+    expect([exitCode, errors, answers]).toEqual([0, '', statuses])
     // And says what is open to whom.
     const anyone = (what: string) => printed.includes(`anyone who reaches it can ${what}`)
     expect([anyone('post'), anyone('read')]).toEqual(statuses.map((status) => status !== 401))
@@ -691,9 +691,9 @@ describe('serve', () => {
     using server = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response() })
     const line = ['--port', String(server.port), '--data-dir', directory.path]
     for (let i = 0; i < 2; i++) {
-      const { exitCode, complaint } = await run(line)
+      const { exitCode, errors } = await run(line)
       expect(exitCode).toBe(1)
-      expect(complaint).toStartWith(`txhook: Can't listen on 127.0.0.1:${server.port}: `)
+      expect(errors).toStartWith(`txhook: Can't listen on 127.0.0.1:${server.port}: `)
     }
   })
 
@@ -701,9 +701,9 @@ describe('serve', () => {
     using directory = temporaryDirectory()
     const dataDir = join(directory.path, 'file')
     writeFileSync(dataDir, '')
-    const { exitCode, complaint } = await run(['--port', '0', '--data-dir', dataDir])
+    const { exitCode, errors } = await run(['--port', '0', '--data-dir', dataDir])
     expect(exitCode).toBe(1)
-    expect(complaint).toContain(dataDir)
+    expect(errors).toContain(dataDir)
   })
 })
 
@@ -719,11 +719,11 @@ describe('the health check', () => {
       },
     })
     const line = ['healthcheck', '--port', String(server.port)]
-    expect(await run(line)).toEqual({ exitCode: 0, printed: '', complaint: '' })
+    expect(await run(line)).toEqual({ exitCode: 0, printed: '', errors: '' })
     for (status of [503, 500, 404, 204]) {
-      const { exitCode, complaint } = await run(line)
+      const { exitCode, errors } = await run(line)
       expect(exitCode).toBe(1)
-      expect(complaint).toContain(String(status))
+      expect(errors).toContain(String(status))
     }
     expect(new Set(paths)).toEqual(new Set(['/readyz']))
   })
@@ -732,9 +732,9 @@ describe('the health check', () => {
     const server = Bun.serve({ port: 0, fetch: () => new Response() })
     const { port } = server
     await server.stop(true)
-    const { exitCode, complaint } = await run(['healthcheck', '--port', String(port)])
+    const { exitCode, errors } = await run(['healthcheck', '--port', String(port)])
     expect(exitCode).toBe(1)
-    expect(complaint).toContain(`http://127.0.0.1:${port}/readyz`)
+    expect(errors).toContain(`http://127.0.0.1:${port}/readyz`)
   })
 
   test('of a server that listens everywhere asks on the loopback address', async () => {
