@@ -3,6 +3,7 @@
 import { type Command, Option } from 'commander'
 import { type Config, type Environment, readConfig } from '../config/read-config.ts'
 import { SETTINGS, type SettingName } from '../config/settings.ts'
+import { FILTER_NAMES, FILTERS } from '../domain/filter.ts'
 import { EXIT, ExitError } from '../exit.ts'
 
 /** What a verb needs of the process that it runs in. */
@@ -67,27 +68,14 @@ function unknownArguments(words: readonly string[]): string[] {
   })
 }
 
-/** The filters, by the names of the list's parameters. */
-const FILTER_FLAGS = {
-  status: ['--status <status>', 'PENDING, PROCESSING, PROCESSED or FAILED'],
-  currency: ['--currency <code>', 'only this currency'],
-  source_account: ['--source-account <account>', 'only from this account'],
-  destination_account: ['--destination-account <account>', 'only to this account'],
-  created_from: ['--from <time>', 'only accepted at this time or after it: 2026-01-31T12:00:00Z'],
-  created_to: ['--to <time>', 'only accepted before this time'],
-} as const
-
 /** Adds the flags of the filters. */
 export function withFilters(command: Command): Command {
-  for (const [flag, help] of Object.values(FILTER_FLAGS)) command.option(flag, help)
+  for (const { flag, help } of Object.values(FILTERS)) command.option(flag, help)
   return command
 }
 
 /** The filters that are given, by the names of the list's parameters. The server checks them. */
 export function filtersOf(command: Command): Record<string, string> {
-  const given = Object.entries(FILTER_FLAGS).map(([name, [flag]]) => [
-    name,
-    flagValue(command, flag),
-  ])
+  const given = FILTER_NAMES.map((name) => [name, flagValue(command, FILTERS[name].flag)])
   return Object.fromEntries(given.filter(([, value]) => value !== undefined))
 }
