@@ -3,17 +3,16 @@
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import type { Command } from 'commander'
-import type { Config } from '../config/read-config.ts'
-import { parseFrom } from '../config/read-config.ts'
+import { type Config, parseNamed } from '../config/read-config.ts'
 import { httpUrl } from '../domain/values.ts'
 import { EXIT, ExitError } from '../exit.ts'
 import { plain, printable } from '../telemetry/escape.ts'
 import { ADDRESS, configOf, type VerbDeps, withSettings } from './flags.ts'
 
-/** How long the server may take to answer: a retry of a million transactions takes minutes. */
+/** For the server to answer: a retry of a million transactions takes minutes. */
 const TIMEOUT_MS = 255_000
 
-/** The status, and the body as it came. */
+/** The body is text as it came. */
 export type Answer = { status: number; body: string }
 
 export type ApiRequest = {
@@ -29,20 +28,18 @@ export type ApiRequest = {
  *
  * @throws Error where there is no answer
  */
-export function ask(
-  url: URL,
+export async function ask(
+  url: string | URL,
   { method = 'GET', body, headers: given = {}, timeoutMs: timeout = TIMEOUT_MS }: ApiRequest,
 ): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>()
-  const send = url.protocol === 'https:' ? httpsRequest : httpRequest
+  const target = new URL(url)
+  const send = target.protocol === 'https:' ? httpsRequest : httpRequest
   const headers = body === undefined ? given : { ...given, 'content-type': 'application/json' }
-  const request = send(url, { method, headers, timeout }, (response) => {
-    const chunks: Buffer[] = []
-    response.on('data', (chunk: Buffer) => chunks.push(chunk))
-    response.on('error', reject)
-    response.on('end', () => {
+  const request = send(target, { method, headers, timeout }, (response) => {
+    const answer = (chunks: Buffer[]) =>
       resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() })
-    })
+    Array.fromAsync<Buffer>(response).then(answer, reject)
   })
   request.on('timeout', () => request.destroy(new Error(`no answer in ${timeout} ms`)))
   request.on('error', reject)
@@ -78,7 +75,7 @@ export function serverOf(command: Command, deps: VerbDeps): Server {
   const { url: given } = command.opts<{ url?: string }>()
   const [apiKey] = config.apiKeys
   if (given === undefined) return { url: urlOf(config), apiKey }
-  const { origin, pathname } = parseFrom('--url', given, httpUrl)
+  const { origin, pathname } = parseNamed('--url', given, httpUrl)
   return { url: `${origin}${pathname.replace(/\/$/, '')}`, apiKey }
 }
 
@@ -100,7 +97,7 @@ export async function callApi<T = unknown>(
   const headers = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }
   let problem: string
   try {
-    const { status, body } = await ask(new URL(`${url}${path}`), { ...request, headers })
+    const { status, body } = await ask(`${url}${path}`, { ...request, headers })
     if (status >= 200 && status <= 299) return JSON.parse(body) as T
     problem = `answers ${status}: ${problemText(body)}`
   } catch (error) {

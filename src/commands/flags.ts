@@ -2,7 +2,7 @@
 
 import { type Command, Option } from 'commander'
 import { type Config, type Environment, readConfig } from '../config/read-config.ts'
-import { SETTINGS, type SettingName } from '../config/settings.ts'
+import { SETTINGS, type Setting, type SettingName } from '../config/settings.ts'
 import { FILTER_NAMES, FILTERS } from '../domain/filter.ts'
 import { EXIT, ExitError } from '../exit.ts'
 
@@ -19,7 +19,7 @@ export const ADDRESS = ['port', 'host'] as const
 /** Adds the flags of settings. */
 export function withSettings(command: Command, names: readonly SettingName[]): Command {
   for (const name of names) {
-    const { flag, help, variable, default: fallback = 'none' } = SETTINGS[name]
+    const { flag, help, variable, default: fallback = 'none' }: Setting = SETTINGS[name]
     command.option(`${flag} [value]`, `${help} (${variable}; default: ${fallback})`)
   }
   return command

@@ -10,7 +10,7 @@ export function addHealthcheck(program: Command, deps: VerbDeps): void {
   allowUnknown(withSettings(program.command('healthcheck'), ADDRESS))
     .description('ask the server whether it is ready; exit 0 or 1')
     .action(async (_options, command: Command) => {
-      const url = new URL('/readyz', urlOf(configOf(command, ADDRESS, deps)))
+      const url = `${urlOf(configOf(command, ADDRESS, deps))}/readyz`
       const { status } = await ask(url, { timeoutMs: TIMEOUT_MS }).catch((error: Error) => {
         throw new ExitError(EXIT.fault, `${url} doesn't answer: ${error.message}`)
       })

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Command } from 'commander'
-import { parseFrom } from '../config/read-config.ts'
+import { parseNamed } from '../config/read-config.ts'
 import { signedHeaders } from '../domain/standard-webhooks.ts'
 import { httpUrl } from '../domain/values.ts'
 import { EXIT, ExitError } from '../exit.ts'
@@ -29,33 +29,25 @@ export function addSend(program: Command, deps: VerbDeps): void {
     .option('--currency <code>', 'ISO 4217 code', 'USD')
     .action(async (given: string | undefined, options: Options, command: Command) => {
       const config = configOf(command, SENDER, deps)
-      const url = parseFrom('the URL', given ?? urlOf(config), httpUrl)
+      const url = parseNamed('the URL', given ?? urlOf(config), httpUrl)
       if (url.pathname === '/') url.pathname = '/v1/webhooks/transactions'
-      await send(url, options, config.webhookSecrets[0], deps)
+      const body = JSON.stringify({
+        transaction_id: options.transactionId ?? `test_${randomUUID()}`,
+        source_account: options.sourceAccount,
+        destination_account: options.destinationAccount,
+        amount: options.amount,
+        currency: options.currency,
+      })
+      const id = `msg_${randomUUID()}`
+      const [secret] = config.webhookSecrets
+      const headers = secret ? signedHeaders(secret, id, Date.now(), Buffer.from(body)) : {}
+      // Without the query, which may contain a token.
+      const where = `${url.origin}${url.pathname}`
+      const answer = await ask(url, { method: 'POST', body, headers }).catch((error: Error) => {
+        throw new ExitError(EXIT.fault, `${where} doesn't answer: ${error.message}`)
+      })
+      deps.print(printable(answer.body))
+      if (answer.status < 200 || answer.status > 299)
+        throw new ExitError(EXIT.fault, `${where} answers ${answer.status}`)
     })
-}
-
-async function send(
-  url: URL,
-  options: Options,
-  secret: Uint8Array | undefined,
-  { print }: VerbDeps,
-): Promise<void> {
-  const body = JSON.stringify({
-    transaction_id: options.transactionId ?? `test_${randomUUID()}`,
-    source_account: options.sourceAccount,
-    destination_account: options.destinationAccount,
-    amount: options.amount,
-    currency: options.currency,
-  })
-  const id = `msg_${randomUUID()}`
-  const headers = secret ? signedHeaders(secret, id, Date.now(), Buffer.from(body)) : {}
-  // Without the query, which may contain a token.
-  const where = `${url.origin}${url.pathname}`
-  const answer = await ask(url, { method: 'POST', body, headers }).catch((error: Error) => {
-    throw new ExitError(EXIT.fault, `${where} doesn't answer: ${error.message}`)
-  })
-  print(printable(answer.body))
-  if (answer.status < 200 || answer.status > 299)
-    throw new ExitError(EXIT.fault, `${where} answers ${answer.status}`)
 }

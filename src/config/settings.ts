@@ -1,65 +1,35 @@
-/** The settings: what there is to decide, and what each may be. */
+/** The settings: what an operator decides. */
 
 import { parseSecret } from '../domain/standard-webhooks.ts'
 import { badValue, httpUrl, wholeNumber } from '../domain/values.ts'
-import { LOG_LEVELS, type LogLevel } from '../telemetry/log.ts'
+import { LOG_LEVELS } from '../telemetry/log.ts'
 
-/** Everything that an operator decides, checked. */
-export type Config = Readonly<{
-  /** TCP port; 0 takes a free one. */
-  port: number
-  host: string
-  /** The directory of everything that must outlive the process. */
-  dataDir: string
-  /** How long the simulated external call takes. */
-  processingDelayMs: number
-  /** Where each transaction is posted; undefined: the call is simulated. */
-  targetUrl: string | undefined
-  /** Signs what goes to the target. */
-  targetSecret: Uint8Array | undefined
-  /** How long a call to the target may take. */
-  targetTimeoutMs: number
-  /** Calls to the target under way at once. */
-  concurrency: number
-  /** Attempts until a transaction is FAILED. */
-  maxAttempts: number
-  /** Each webhook must be signed by one of these keys; none: signatures are not asked for. */
-  webhookSecrets: readonly Uint8Array[]
-  /** What needs a key takes any of these; none: everyone may. */
-  apiKeys: readonly string[]
-  /** Whether others than this machine may reach an open service. */
-  allowInsecure: boolean
-  maxBodyBytes: number
-  /** Unfinished transactions beyond which the webhook takes no new one. */
-  maxBacklog: number
-  logLevel: LogLevel
-}>
-
-export type Setting<T> = {
+export type Setting = {
   flag: string
   variable: string
-  /** As it would be written; undefined: none. */
-  default: string | undefined
-  /** What the configuration has where nothing is set. */
-  none?: T
+  /** As an operator would write it. */
+  default?: string
+  /** The value where nothing is set and there is no default. */
+  none?: unknown
   help: string
   /** The flag alone means true. */
   switch?: true
-  /** The variable `…_FILE` names a file that has the value. */
+  /** The variable with `_FILE` behind its name may name a file that contains the value. */
   file?: true
   /** @throws BadValue */
-  parse(text: string): T
+  parse(text: string): unknown
 }
 
 const THIRTY_DAYS_MS = 30 * 24 * 60 * 60 * 1000
-
 const TEN_MINUTES_MS = 10 * 60 * 1000
 
-/** Bun has no more requests of its own under way at once; the rest would wait, their time running. */
+/** Bun runs no more at once: the others would wait while their timeout runs. */
 const FETCHES_MAX = 256
 
-/** The settings, one place for all: flags, variables, defaults, and what the help says of them. */
-export const SETTINGS: { readonly [Key in keyof Config]: Setting<Config[Key]> } = {
+const SECRET = 'whsec_ and 24 to 64 bytes in base64'
+
+/** All settings. The configuration, the flags and the help follow from this one table. */
+export const SETTINGS = {
   port: {
     flag: '--port',
     variable: 'PORT',
@@ -78,7 +48,7 @@ export const SETTINGS: { readonly [Key in keyof Config]: Setting<Config[Key]> } 
     flag: '--data-dir',
     variable: 'TXHOOK_DATA_DIR',
     default: './data',
-    help: 'holds txhook.db and all else that must outlive the process',
+    help: 'directory of txhook.db and all else that must outlive the process',
     parse: nonEmpty,
   },
   processingDelayMs: {
@@ -91,18 +61,17 @@ export const SETTINGS: { readonly [Key in keyof Config]: Setting<Config[Key]> } 
   targetUrl: {
     flag: '--target-url',
     variable: 'TXHOOK_TARGET_URL',
-    default: undefined,
-    help: 'the external call is real: each transaction is posted to this URL',
+    none: undefined,
+    help: 'post each transaction to this URL; otherwise the external call is simulated',
     parse: (text) => httpUrl(text).href,
   },
   targetSecret: {
     flag: '--target-secret',
     variable: 'TXHOOK_TARGET_SECRET',
-    default: undefined,
-    help: 'whsec_…: signs what goes to the target',
+    none: undefined,
+    help: 'whsec_…: signs what is posted to the target',
     file: true,
-    parse: (text) =>
-      parseSecret(text) ?? badValue('must be one secret: whsec_ and 24 to 64 bytes in base64'),
+    parse: (text) => parseSecret(text) ?? badValue(`must be one secret: ${SECRET}`),
   },
   targetTimeoutMs: {
     flag: '--target-timeout-ms',
@@ -128,30 +97,28 @@ export const SETTINGS: { readonly [Key in keyof Config]: Setting<Config[Key]> } 
   webhookSecrets: {
     flag: '--webhook-secrets',
     variable: 'TXHOOK_WEBHOOK_SECRETS',
-    default: undefined,
     none: [],
-    help: 'comma-separated whsec_…: every webhook must be signed by one of them',
+    help: 'comma-separated whsec_…: every webhook must be signed with one of them',
     file: true,
-    parse: (text) => listed(text).map((secret) => parseSecret(secret) ?? badSecret()),
+    parse: list(parseSecret, `must be comma-separated secrets, each ${SECRET}`),
   },
   apiKeys: {
     flag: '--api-keys',
     variable: 'TXHOOK_API_KEYS',
-    default: undefined,
     none: [],
     help: 'comma-separated: all but health, webhooks and docs needs one of them',
     file: true,
-    parse: (text) => listed(text).map((key) => (/^[!-~]+$/.test(key) ? key : badKey())),
+    parse: list(apiKey, 'must be comma-separated keys of visible ASCII characters'),
   },
   allowInsecure: {
     flag: '--allow-insecure',
     variable: 'TXHOOK_ALLOW_INSECURE',
     default: 'false',
-    help: 'start on a host that others reach without secrets or keys',
+    help: 'listen on any host without webhook secrets or API keys',
     switch: true,
     parse(text) {
-      if (text === 'true' || text === 'false') return text === 'true'
-      return badValue('must be true or false')
+      if (text !== 'true' && text !== 'false') badValue('must be true or false')
+      return text === 'true'
     },
   },
   maxBodyBytes: {
@@ -165,7 +132,7 @@ export const SETTINGS: { readonly [Key in keyof Config]: Setting<Config[Key]> } 
     flag: '--max-backlog',
     variable: 'TXHOOK_MAX_BACKLOG',
     default: '1000000',
-    help: 'unfinished transactions beyond which the webhook answers 503',
+    help: 'limit of unfinished transactions; beyond it webhooks are refused with 503',
     parse: wholeNumber(1, Number.MAX_SAFE_INTEGER),
   },
   logLevel: {
@@ -173,30 +140,33 @@ export const SETTINGS: { readonly [Key in keyof Config]: Setting<Config[Key]> } 
     variable: 'TXHOOK_LOG_LEVEL',
     default: 'info',
     help: LOG_LEVELS.join(', '),
-    parse(text) {
-      const level = LOG_LEVELS.find((candidate) => candidate === text)
-      return level ?? badValue(`must be one of ${LOG_LEVELS.join(', ')}`)
-    },
+    parse: (text) =>
+      LOG_LEVELS.find((level) => level === text) ??
+      badValue(`must be one of ${LOG_LEVELS.join(', ')}`),
   },
-}
+} satisfies Record<string, Setting>
 
-export type SettingName = keyof Config
+export type SettingName = keyof typeof SETTINGS
 
 export const ALL_SETTINGS = Object.keys(SETTINGS) as SettingName[]
+
+/** The checked values of the settings. */
+export type Config = { readonly [Name in SettingName]: ValueOf<(typeof SETTINGS)[Name]> }
+
+type ValueOf<Row extends Setting> =
+  | ReturnType<Row['parse']>
+  | (Row extends { none: undefined } ? undefined : never)
 
 function nonEmpty(text: string): string {
   return text === '' ? badValue('must not be empty') : text
 }
 
-/** A file may have one on each line. */
-function listed(text: string): string[] {
-  return text.split(/[,\n]/).map((part) => part.trim())
+function apiKey(text: string): string | undefined {
+  return /^[!-~]+$/.test(text) ? text : undefined
 }
 
-function badKey(): never {
-  return badValue('must be comma-separated keys of visible ASCII characters')
-}
-
-function badSecret(): never {
-  return badValue('must be comma-separated secrets, each whsec_ and 24 to 64 bytes in base64')
+/** Reads a list separated by commas, or by line ends in a file. A bad value is not shown. */
+function list<T>(read: (text: string) => T | undefined, rule: string) {
+  return (text: string): readonly T[] =>
+    text.split(/[,\n]/).map((part) => read(part.trim()) ?? badValue(rule))
 }

@@ -3,7 +3,7 @@ import { chmodSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type CommandLineDeps, runCommandLine } from '../../src/commands/command-line.ts'
 import { type Config, type Environment, readConfig } from '../../src/config/read-config.ts'
-import { SETTINGS } from '../../src/config/settings.ts'
+import { SETTINGS, type Setting } from '../../src/config/settings.ts'
 import { VERSION } from '../../src/version.ts'
 import { temporaryDirectory } from '../support/service.ts'
 
@@ -229,14 +229,18 @@ describe('a host', () => {
   test.each(OTHERS)('that others reach needs both, or leave: %s', (host) => {
     const [fault = '', ...more] = faults({ '--host': host })
     expect(more).toBeEmpty()
-    expect(fault).toContain(` ${host}, and there are no webhook secrets and no API keys: `)
-    for (const way of ['--webhook-secrets, --api-keys', '--host 127.0.0.1', '--allow-insecure']) {
-      expect(fault).toContain(`(${way})`)
+    expect(fault).toContain(`refusing to listen on ${host} without webhook secrets and API keys: `)
+    for (const way of [
+      'set --webhook-secrets and --api-keys',
+      'use --host 127.0.0.1',
+      'or --allow-insecure',
+    ]) {
+      expect(fault).toContain(way)
     }
     expect(faults({}, { HOST: host })).toEqual([fault])
     expect(faults({ '--host': host, '--allow-insecure': 'false' })).toEqual([fault])
-    expect(faults({ '--host': host, ...secrets })[0]).toContain('there are no API keys: ')
-    expect(faults({ '--host': host, ...keys })[0]).toContain('there are no webhook secrets: ')
+    expect(faults({ '--host': host, ...secrets })[0]).toContain(' without API keys: ')
+    expect(faults({ '--host': host, ...keys })[0]).toContain(' without webhook secrets: ')
 
     expect(config({ '--host': host, ...secrets, ...keys }).host).toBe(host)
     expect(config({ '--host': host, '--allow-insecure': true }).host).toBe(host)
@@ -254,7 +258,7 @@ describe('a host', () => {
     expect(bad.map((fault) => fault.split(' ')[0])).toEqual(['--webhook-secrets'])
     const lacking = faults({ '--host': '0.0.0.0', '--webhook-secrets': 'bad' })
     expect(lacking).toHaveLength(2)
-    expect(lacking[1]).toContain('there are no API keys: ')
+    expect(lacking[1]).toContain(' without API keys: ')
     const unclear = faults({ '--host': '0.0.0.0', '--allow-insecure': 'perhaps' })
     expect(unclear).toEqual(['--allow-insecure must be true or false'])
   })
@@ -417,7 +421,7 @@ describe('keys from a file', () => {
 
   test('of a target go with its URL', () => {
     const secret = { '--target-secret': secretOf('a') }
-    const alone = 'there is a target secret, and no target URL: set --target-url as well'
+    const alone = 'there is a target secret without a target URL: set --target-url'
     expect(faults(secret)).toEqual([alone])
     expect(faults({ ...secret, '--target-url': 'ftp://a/' })).toHaveLength(1)
   })
@@ -526,7 +530,7 @@ describe('the command line', () => {
       const { exitCode, printed, errors } = await run(line.split(' '))
       expect([exitCode, errors]).toEqual([0, ''])
       const words = printed.replace(/\s+/g, ' ')
-      for (const { flag, variable, default: fallback } of Object.values(SETTINGS)) {
+      for (const { flag, variable, default: fallback } of Object.values<Setting>(SETTINGS)) {
         expect(words).toContain(` ${flag} `)
         expect(words).toContain(`(${variable}; default: ${fallback ?? 'none'})`)
       }
