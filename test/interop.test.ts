@@ -10,9 +10,9 @@ import { Webhook as SvixWebhook } from 'svix'
 import { parseSecret, signatureFault, signatureOf } from '../src/domain/standard-webhooks.ts'
 import { START } from './support/clock.ts'
 import { type TestService, testService, transactionBody } from './support/service.ts'
+import { secretOf } from './support/signature-cases.ts'
 import { type TargetRequest, testTarget } from './support/target.ts'
 
-const secretOf = (char: string) => `whsec_${Buffer.from(char.repeat(32)).toString('base64')}`
 const [OLD, NEW, STRANGE] = ['a', 'b', 'c'].map(secretOf) as [string, string, string]
 
 /** What both clients have in common. */

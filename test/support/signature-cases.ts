@@ -12,7 +12,7 @@ import {
 } from './contract-cases.ts'
 import { transactionBody } from './service.ts'
 
-const secretOf = (char: string) => `whsec_${Buffer.from(char.repeat(32)).toString('base64')}`
+export const secretOf = (char: string) => `whsec_${Buffer.from(char.repeat(32)).toString('base64')}`
 
 /** The service has both; senders sign with either while they rotate. */
 export const SIGNATURE_SECRETS = [secretOf('a'), secretOf('b')] as const
