@@ -6,7 +6,7 @@ import { ask, urlOf } from '../../src/commands/client.ts'
 import { listeningService, recordingService, run, runText } from '../support/command-line.ts'
 import { temporaryDirectory, transactionBody } from '../support/service.ts'
 
-/** A server that is no txhook: it sends these bytes to whoever asks, and hangs up. */
+/** A server other than txhook: it answers any request with these bytes and closes. */
 async function saying(bytes: string): Promise<AsyncDisposable & { url: string }> {
   const server = createServer((socket) => {
     socket.on('error', () => {})
@@ -21,7 +21,7 @@ async function saying(bytes: string): Promise<AsyncDisposable & { url: string }>
 }
 
 describe('the server', () => {
-  test('is where PORT and HOST say, unless a flag says something else', async () => {
+  test('is found by PORT and HOST, or by the flags, which win', async () => {
     await using server = listeningService()
     await server.accept('a')
     const { port } = server
@@ -39,7 +39,7 @@ describe('the server', () => {
       const { exitCode, errors } = await run(['get', 'a', ...words], environment)
       expect([words, environment, exitCode, errors]).toEqual([words, environment, 0, ''])
     }
-    // What is set for the server alone isn't looked at.
+    // Settings that only the server uses are not read.
     const forTheServer = { PORT: port, TXHOOK_MAX_ATTEMPTS: 'many', TXHOOK_DATA_DIR: '/nowhere' }
     expect(await run(['get', 'a'], forTheServer)).toMatchObject({ exitCode: 0 })
   })
@@ -53,11 +53,11 @@ describe('the server', () => {
     ['::1', 'http://[::1]:8000'],
     ['[fe80::1]', 'http://[fe80::1]:8000'],
     ['txhook.example', 'http://txhook.example:8000'],
-  ])('that listens on %s is at %s', (host, url) => {
+  ])('that listens on %s has the URL %s', (host, url) => {
     expect(urlOf({ host, port: 8000 })).toBe(url)
   })
 
-  test('that does not run is exit 1, and says where it should', async () => {
+  test('that does not run is exit 1 with its URL', async () => {
     const gone = await saying('')
     const { url } = gone
     await gone[Symbol.asyncDispose]()
@@ -68,12 +68,12 @@ describe('the server', () => {
     }
   })
 
-  test('that stops is exit 1, and says so', async () => {
+  test('that stops is exit 1', async () => {
     await using server = listeningService()
     await server.accept('a')
     const stopping = Promise.withResolvers<void>()
     server.before = () => {
-      // It waits for the request that is under way, and takes no other.
+      // It answers the request that is under way, and accepts no other.
       void server.stop().then(stopping.resolve)
     }
     expect(await server.run('get', 'a')).toMatchObject({ exitCode: 0 })
@@ -92,30 +92,30 @@ describe('the server', () => {
     [`HTTP/1.1 ${status} X`, 'Connection: close', ...lines].join('\r\n')
   test.each([
     [
-      'answers for it',
+      'is a proxy with an error page',
       answer(502, `Content-Length: ${page.length}`, '', page),
       `502: ${JSON.stringify(page)}\n`,
     ],
     [
-      'has a long page',
+      'answers with a long page',
       answer(404, 'Content-Length: 9999', '', 'x'.repeat(9999)),
       `404: "${'x'.repeat(200)}"\n`,
     ],
-    ['sends elsewhere', answer(302, 'Location: /y', 'Content-Length: 0', '', ''), '302: ""\n'],
+    ['redirects', answer(302, 'Location: /y', 'Content-Length: 0', '', ''), '302: ""\n'],
     [
-      'forges lines',
+      'answers with control characters',
       answer(500, `Content-Length: ${FORGED.length}`, '', FORGED),
       '500:  [31mRED done\n   ]0;x  y \n',
     ],
-    ['is some other site', answer(200, `Content-Length: ${page.length}`, '', page), 'JSON'],
-    ['hangs up in the middle', answer(200, 'Content-Length: 99', '', '{"a":'), "doesn't answer"],
+    ['answers with HTML', answer(200, `Content-Length: ${page.length}`, '', page), 'JSON'],
+    ['closes within the body', answer(200, 'Content-Length: 99', '', '{"a":'), "doesn't answer"],
     [
-      'hangs up in a chunk',
+      'closes within a chunk',
       answer(200, 'Transfer-Encoding: chunked', '', '5\r\n{"a'),
       "doesn't answer",
     ],
-    ['hangs up at once', '', "doesn't answer"],
-    ['speaks something else', '220 smtp.example ESMTP\r\n', "doesn't answer"],
+    ['closes at once', '', "doesn't answer"],
+    ['speaks another protocol', '220 smtp.example ESMTP\r\n', "doesn't answer"],
   ])('that %s is exit 1, and nothing is printed', async (_name, bytes, message) => {
     await using other = await saying(bytes)
     for (const words of [
@@ -130,7 +130,7 @@ describe('the server', () => {
     }
   })
 
-  test('that never answers is given up', async () => {
+  test('that never answers is a timeout', async () => {
     const server = createServer((socket) => void socket.on('error', () => {}).resume())
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     const { port } = server.address() as { port: number }
@@ -139,7 +139,7 @@ describe('the server', () => {
     await new Promise((resolve) => server.close(resolve))
   })
 
-  test('is asked for /readyz by the healthcheck, at the same address', async () => {
+  test('is found by the healthcheck at the same address', async () => {
     await using server = listeningService()
     await server.start()
     const { port: PORT } = server
@@ -155,7 +155,7 @@ describe('the server', () => {
   })
 })
 
-describe('the verbs of operators', () => {
+describe('the API key', () => {
   const KEYS = 'key-8d7fca12b1,key-5e90bd44c7'
   const VERBS = [
     ['get', 'txn_001'],
@@ -164,7 +164,7 @@ describe('the verbs of operators', () => {
     ['retry', '--status', 'FAILED', '--dry-run'],
   ]
 
-  test('send the first of the API keys', async () => {
+  test('is the first of the configured ones', async () => {
     await using server = await recordingService({ '--api-keys': KEYS })
     await server.service.post(transactionBody())
     using directory = temporaryDirectory()
@@ -183,7 +183,7 @@ describe('the verbs of operators', () => {
     }
   })
 
-  test('without one, or with a wrong one, end with 1 and say why', async () => {
+  test('is exit 1 where it is missing or unknown', async () => {
     await using server = await recordingService({ '--api-keys': KEYS })
     await server.service.post(transactionBody())
     for (const words of VERBS) {
@@ -204,13 +204,13 @@ describe('the verbs of operators', () => {
     }
   })
 
-  test('send none where there is none', async () => {
+  test('is not sent where none is set', async () => {
     await using server = await recordingService()
     expect((await runText(['list', '--url', server.url])).exitCode).toBe(0)
     expect(server.requests.pop()?.headers.has('authorization')).toBe(false)
   })
 
-  test('take a bad key for bad usage, and don’t show it', async () => {
+  test('is exit 2 where it is malformed, and is not shown', async () => {
     for (const words of VERBS) {
       const { exitCode, errors } = await runText([...words, '--api-keys', 'a secret key'])
       expect(exitCode).toBe(2)

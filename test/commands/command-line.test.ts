@@ -39,7 +39,7 @@ describe('the command line', () => {
     },
   )
 
-  /** What comes on standard error, without the headline. */
+  /** Lines with faults, and what is printed to standard error after the first line. */
   const FAULTY_LINES: [line: string[], environment: Environment, faults: string[]][] = [
     [['--bogus'], {}, ['--bogus is not a flag of txhook']],
     [
@@ -92,7 +92,7 @@ describe('the command line', () => {
   )
 
   test.each([['version extra'], ['version --bogus'], ['help nonsense']])(
-    'takes nothing more where nothing more is due: %s',
+    'refuses too many arguments: %s',
     async (line) => {
       const { exitCode, printed, errors } = await runText(line.split(' '))
       expect([exitCode, printed]).toEqual([2, ''])
@@ -100,7 +100,7 @@ describe('the command line', () => {
     },
   )
 
-  test('doesn’t show the value of a flag that it doesn’t know: it may be a secret', async () => {
+  test('does not show the value of an unknown flag: it may be a secret', async () => {
     const secret = secretOf('s')
     for (const line of [
       ['--webhook-secret', secret],
@@ -113,7 +113,7 @@ describe('the command line', () => {
     }
   })
 
-  test('gives the settings of flags in both forms to the verb', async () => {
+  test('takes flags in both forms', async () => {
     using server = Bun.serve({ port: 0, fetch: () => new Response('', { status: 200 }) })
     const port = String(server.port)
     for (const line of [['--port', port], [`--port=${port}`]]) {
@@ -123,7 +123,7 @@ describe('the command line', () => {
   })
 })
 
-describe('a command line that is no good', () => {
+describe('bad usage', () => {
   test.each([
     [['get'], "missing required argument 'id'"],
     [['get', 'a', 'b'], 'too many arguments'],
@@ -148,7 +148,7 @@ describe('a command line that is no good', () => {
     [['get', 'a', '--port'], '--port needs a value'],
     [['list', '--host', ''], '--host must not be empty'],
     [['retry', 'a', '--port', '65536', '--host', ''], '--host must not be empty'],
-  ] as const)('%j is exit 2, and asks nobody', async (words, message) => {
+  ] as const)('%j is exit 2 without a request', async (words, message) => {
     await using server = listeningService()
     await server.accept('a', 'FAIL')
     await server.workOff()
@@ -173,7 +173,7 @@ describe('a command line that is no good', () => {
     '0x10',
     '٥',
     '1234567890',
-  ])('a limit of %j is exit 2, and asks nobody', async (limit) => {
+  ])('a limit of %j is exit 2 without a request', async (limit) => {
     await using server = listeningService()
     expect(await server.run('list', `--limit=${limit}`)).toEqual({
       exitCode: 2,
@@ -214,7 +214,7 @@ describe('a command line that is no good', () => {
     })
   })
 
-  test('asks for help, and gets it: exit 0', async () => {
+  test('--help lists the flags of a verb and is exit 0', async () => {
     for (const [verb, ...flags] of [
       ['get', '--url', '--port', '--host'],
       ['list', '--limit', '--status', '--currency', '--source-account', '--from', '--to'],
@@ -236,17 +236,17 @@ test.each([
   [['secret', 'hidden']],
   [['send', 'http://hidden:hidden@127.0.0.1:1/']],
   [['send', 'http://127.0.0.1:1/?token=hidden']],
-])('a line that is no good is not shown with what may be a secret: %j', async (words) => {
+])('an error does not show what may be a secret: %j', async (words) => {
   const { exitCode, errors } = await runText(words)
   expect(exitCode).not.toBe(0)
   expect(errors).not.toBe('')
   expect(errors).not.toContain('hidden')
 })
 
-test('licenses prints whose work the executable contains', async () => {
+test('licenses prints the licenses of what the executable contains', async () => {
   const { exitCode, printed, errors } = await runText(['licenses'])
   expect([exitCode, errors]).toEqual([0, ''])
-  // Line by line, so that a failure doesn't print all of it.
+  // By line: a failure does not print the whole text.
   const lines = printed.split('\n')
   expect(lines.filter((line) => /^ {2}(?:commander|elysia) \S+ \(MIT\)$/.test(line))).toHaveLength(
     2,
@@ -259,7 +259,7 @@ test('licenses prints whose work the executable contains', async () => {
   }
 })
 
-test('operators do all of it from another process, with the real executable', async () => {
+test('the verbs work from other processes', async () => {
   using directory = temporaryDirectory()
   let status = 400
   using target = Bun.serve({
@@ -272,7 +272,7 @@ test('operators do all of it from another process, with the real executable', as
   const args = ['--target-url', target.url.href]
   await using txhook = await startTxhook({ variant, cwd, args })
   const transaction_id = 'a/b 💶'
-  // Whatever the environment says of proxies: a request to one's own server goes nowhere else.
+  // A proxy in the environment is not used.
   const proxy = 'http://127.0.0.1:1'
   const environment = { PORT: new URL(txhook.url).port, HTTP_PROXY: proxy, http_proxy: proxy }
   const operate = (...words: string[]) => runToEnd({ variant, cwd, environment, args: words })

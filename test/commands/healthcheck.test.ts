@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
 import { runText } from '../support/command-line.ts'
 
-describe('the health check', () => {
-  test('asks for /readyz, and any answer but 200 is a fault', async () => {
+describe('healthcheck', () => {
+  test('requests /readyz, and is exit 1 unless the answer is 200', async () => {
     const paths: string[] = []
     let status = 200
     using server = Bun.serve({
@@ -22,7 +22,7 @@ describe('the health check', () => {
     expect(new Set(paths)).toEqual(new Set(['/readyz']))
   })
 
-  test('where nobody listens is a fault that names the address', async () => {
+  test('is exit 1 with the URL where no server listens', async () => {
     const server = Bun.serve({ port: 0, fetch: () => new Response() })
     const { port } = server
     await server.stop(true)
@@ -31,7 +31,7 @@ describe('the health check', () => {
     expect(errors).toContain(`http://127.0.0.1:${port}/readyz`)
   })
 
-  test('of a server that listens everywhere asks on the loopback address', async () => {
+  test('calls the loopback address of a server that listens on every address', async () => {
     using server = Bun.serve({ port: 0, hostname: '0.0.0.0', fetch: () => new Response() })
     const line = ['healthcheck', '--port', String(server.port), '--host', '0.0.0.0']
     expect((await runText(line)).exitCode).toBe(0)

@@ -6,12 +6,12 @@ const ids = ({ printed }: Ran) =>
   printed.map((line) => (JSON.parse(line) as { transaction_id: string }).transaction_id)
 
 describe('list', () => {
-  test('prints the newest 50, a line of JSON each, as they are shown', async () => {
+  test('prints the newest 50, a line of JSON each', async () => {
     await using server = listeningService()
     for (let i = 0; i < 52; i++) await server.accept(`txn_${i}`)
     const ran = await server.run('list')
     expect(ran.exitCode).toBe(0)
-    // A list that is cut off should not pass for the whole.
+    // A list that is cut off must not look complete.
     expect(ran.errors).toBe('txhook: there are more transactions: set a higher --limit\n')
     expect(ids(ran)).toEqual(Array.from({ length: 50 }, (_, i) => `txn_${51 - i}`))
     expect(JSON.parse(ran.printed[0] as string)).toEqual(await server.shown('txn_51'))
@@ -19,7 +19,7 @@ describe('list', () => {
     expect(server.requests).toEqual(['GET /v1/transactions?limit=50'])
   })
 
-  test('prints nothing where there is nothing', async () => {
+  test('prints nothing where there are no transactions', async () => {
     await using server = listeningService()
     expect(await server.run('list')).toEqual({ exitCode: 0, printed: [], errors: '' })
   })
@@ -34,13 +34,13 @@ describe('list', () => {
     [600, [250, 250, 100]],
     [601, [250, 250, 101]],
     [999_999_999, [250, 250, 250]],
-  ])('with a limit of %i asks for pages of %j', async (limit, pages) => {
+  ])('requests pages for a limit of %i: %j', async (limit, pages) => {
     await using server = listeningService()
     const all = Array.from({ length: 600 }, (_, i) => `txn_${i}`)
     await Promise.all(all.map((id) => server.accept(id)))
     const shown = await server.run('list', '--limit', String(limit))
     expect(shown.exitCode).toBe(0)
-    // All of them came at once: in which order they are is what the database says.
+    // They were accepted concurrently: their order is known from the database alone.
     const order = server.store.database.client
       .query('SELECT transaction_id FROM transactions ORDER BY id DESC')
       .values()
@@ -52,7 +52,7 @@ describe('list', () => {
     expect(server.requests.filter((it) => it.includes('cursor='))).toHaveLength(pages.length - 1)
   })
 
-  test('hands on each flag of the filter as the parameter that it stands for', async () => {
+  test('sends each filter as the parameter of its name', async () => {
     await using server = listeningService()
     const flags = [
       ...['--status', 'FAILED', '--currency', 'EUR', '--source-account', 'a&b=+é'],
@@ -83,7 +83,7 @@ describe('list', () => {
     expect(server.requests).toHaveLength(2)
   })
 
-  test('of a filter that is refused is exit 1, with every fault by the parameter’s name', async () => {
+  test('is exit 1 with every fault of the filters, by parameter', async () => {
     await using server = listeningService()
     const ran = await server.run(
       ...['list', '--status', 'x', '--currency', 'usd', '--source-account', ''],
@@ -102,7 +102,7 @@ describe('list', () => {
     ])
   })
 
-  test('that breaks off is exit 1, after what it had', async () => {
+  test('is exit 1 after the pages that it printed where a later one fails', async () => {
     await using server = listeningService()
     for (let i = 0; i < 260; i++) await server.accept(`txn_${i}`)
     let asked = 0

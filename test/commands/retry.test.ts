@@ -3,7 +3,7 @@ import { listeningService, ODD_IDS, run } from '../support/command-line.ts'
 import { transactionBody } from '../support/service.ts'
 
 describe('retry', () => {
-  test('of one prints it as it now is', async () => {
+  test('retries one transaction and prints it', async () => {
     await using server = listeningService()
     await server.accept('a', 'FAIL', 'OK')
     await server.accept('b', 'FAIL', 'OK')
@@ -18,7 +18,7 @@ describe('retry', () => {
     expect(await server.shown('b')).toMatchObject({ status: 'FAILED', attempts: 1 })
   })
 
-  test('knows every id, and tries no other again', async () => {
+  test('retries any valid id and no other transaction', async () => {
     await using server = listeningService()
     const all = [...ODD_IDS, 'retry', '...', '-x', '--dry-run']
     for (const id of all) await server.accept(id, 'FAIL')
@@ -31,7 +31,7 @@ describe('retry', () => {
     }
   })
 
-  test('of what has not failed, or is not there, is exit 1', async () => {
+  test('is exit 1 for a transaction that is not FAILED or does not exist', async () => {
     await using server = listeningService()
     await server.accept('a')
     expect(await server.run('retry', 'a')).toEqual({
@@ -41,14 +41,14 @@ describe('retry', () => {
         `txhook: ${server.url} answers 409: Only a FAILED transaction can be tried again.\n` +
         '  status is PENDING\n',
     })
-    expect(await server.run('retry', 'nobody')).toEqual({
+    expect(await server.run('retry', 'unknown')).toEqual({
       exitCode: 1,
       printed: [],
       errors: `txhook: ${server.url} answers 404: There is no transaction of this transaction_id.\n`,
     })
   })
 
-  test('of no id at all tries nothing again', async () => {
+  test('retries nothing for an id that no transaction can have', async () => {
     await using server = listeningService()
     await server.accept('a', 'FAIL')
     await server.workOff()
@@ -58,7 +58,7 @@ describe('retry', () => {
     expect(await server.shown('a')).toMatchObject({ status: 'FAILED' })
   })
 
-  test('of many prints how many there were, and how many are tried again', async () => {
+  test('retries all that a filter selects and prints the counts', async () => {
     await using server = listeningService()
     for (const [id, currency] of [
       ['a', 'USD'],
@@ -70,26 +70,26 @@ describe('retry', () => {
     }
     await server.workOff()
     await server.accept('d')
-    const said = async (...words: string[]) => {
+    const counts = async (...words: string[]) => {
       const { exitCode, printed, errors } = await server.run('retry', ...words)
       expect([exitCode, errors]).toEqual([0, ''])
       return printed
     }
     const failed = ['--status', 'FAILED']
-    expect(await said(...failed, '--dry-run')).toEqual(['{"matched":3,"retried":0}'])
+    expect(await counts(...failed, '--dry-run')).toEqual(['{"matched":3,"retried":0}'])
     expect(server.store.readings().transactions).toMatchObject({ PENDING: 1, FAILED: 3 })
     const euros = ['--currency', 'EUR', '--from', '2026-01-01T01:00:02+01:00']
-    expect(await said('--dry-run', ...euros)).toEqual(['{"matched":1,"retried":0}'])
-    expect(await said(...euros)).toEqual(['{"matched":1,"retried":1}'])
+    expect(await counts('--dry-run', ...euros)).toEqual(['{"matched":1,"retried":0}'])
+    expect(await counts(...euros)).toEqual(['{"matched":1,"retried":1}'])
     expect(await server.shown('c')).toMatchObject({ status: 'PENDING', attempts: 1 })
-    expect(await said('--to', '2026-01-01T00:00:01Z')).toEqual(['{"matched":1,"retried":1}'])
+    expect(await counts('--to', '2026-01-01T00:00:01Z')).toEqual(['{"matched":1,"retried":1}'])
     expect(await server.shown('a')).toMatchObject({ status: 'PENDING' })
-    expect(await said('--source-account', 'nobody')).toEqual(['{"matched":0,"retried":0}'])
-    expect(await said('--destination-account', 'B456')).toEqual(['{"matched":1,"retried":1}'])
-    expect(await said(...failed)).toEqual(['{"matched":0,"retried":0}'])
+    expect(await counts('--source-account', 'unknown')).toEqual(['{"matched":0,"retried":0}'])
+    expect(await counts('--destination-account', 'B456')).toEqual(['{"matched":1,"retried":1}'])
+    expect(await counts(...failed)).toEqual(['{"matched":0,"retried":0}'])
   })
 
-  test('of many that cannot fail is exit 1, and says why', async () => {
+  test('is exit 1 with the reason for a filter that excludes FAILED', async () => {
     await using server = listeningService()
     const { exitCode, printed, errors } = await server.run('retry', '--status', 'PROCESSED')
     expect([exitCode, printed]).toEqual([1, []])

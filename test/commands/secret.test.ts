@@ -13,7 +13,7 @@ import { secretOf } from '../support/signature-cases.ts'
 setDefaultTimeout(60_000)
 
 describe('secret', () => {
-  test('prints a secret of 32 bytes, another one each time', async () => {
+  test('prints a new secret of 32 bytes each time', async () => {
     const seen = new Set<string>()
     for (let i = 0; i < 20; i++) {
       const { exitCode, printed, errors } = await runText(['secret'])
@@ -25,7 +25,7 @@ describe('secret', () => {
     expect(seen.size).toBe(20)
   })
 
-  test('prints one that both clients sign with, and txhook takes', async () => {
+  test('prints a secret that both clients and txhook accept', async () => {
     const secret = (await runText(['secret'])).printed.trimEnd()
     await using service = testService({ flags: { '--webhook-secrets': secret } })
     const now = new Date(service.clock.now().wall)
@@ -42,8 +42,8 @@ describe('secret', () => {
   })
 })
 
-describe('as a process of its own, txhook', () => {
-  test('makes a secret, signs with it, and verifies what it signed', async () => {
+describe('secret, send and verify as processes', () => {
+  test('verify what was signed with a new secret', async () => {
     using directory = temporaryDirectory()
     const path = (name: string) => join(directory.path, name)
     const txhook = (args: string[], environment: Record<string, string> = {}) =>
@@ -75,7 +75,7 @@ describe('as a process of its own, txhook', () => {
     expect(tampered.stderr).toEndWith('\n')
   })
 
-  test('is refused without a secret, and says what the server said', async () => {
+  test('print the answer to an unsigned webhook', async () => {
     await using server = await recordingService({ '--webhook-secrets': secretOf('a') })
     using directory = temporaryDirectory()
     const args = ['send', server.url]

@@ -4,9 +4,9 @@ import { Webhook as SvixWebhook } from 'svix'
 import { recordingService, runText } from '../support/command-line.ts'
 import { secretOf } from '../support/signature-cases.ts'
 
-const [OLD, NEW, STRANGE] = ['a', 'b', 'c'].map(secretOf) as [string, string, string]
+const [OLD, NEW, UNKNOWN] = ['a', 'b', 'c'].map(secretOf) as [string, string, string]
 
-/** An address where nobody listens. */
+/** An address without a server. */
 async function nowhere(): Promise<{ url: string; port: string }> {
   const server = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response() })
   const { port } = server
@@ -46,7 +46,7 @@ describe('send', () => {
     for (const { headers } of heard) expect(headers.has('webhook-signature')).toBe(false)
   })
 
-  test('posts what its options say', async () => {
+  test('posts the values of its options', async () => {
     await using server = await recordingService()
     const { exitCode, printed } = await runText([
       'send',
@@ -74,7 +74,7 @@ describe('send', () => {
     expect(JSON.parse(printed)).toMatchObject({ transaction_id: 'txn ü/1' })
   })
 
-  test('takes a URL: without a path it means the webhook’s, with one just that', async () => {
+  test('takes a URL, and adds the path of the webhook where it has none', async () => {
     await using server = await recordingService()
     for (const [path, asked] of [
       ['', '/v1/webhooks/transactions'],
@@ -91,7 +91,7 @@ describe('send', () => {
   })
 
   test('signs with the first secret, as both clients verify', async () => {
-    await using server = await recordingService({ '--webhook-secrets': `${STRANGE},${NEW}` })
+    await using server = await recordingService({ '--webhook-secrets': `${UNKNOWN},${NEW}` })
     const { exitCode, errors } = await runText(['send', '--port', server.port], {
       TXHOOK_WEBHOOK_SECRETS: `${NEW},${OLD}`,
     })
@@ -104,14 +104,14 @@ describe('send', () => {
       expect(() => new Webhook(NEW).verify(body, headers)).not.toThrow()
       expect(() => new Webhook(OLD).verify(body, headers)).toThrow('No matching signature')
     }
-    // Another one each time.
+    // The id is new each time.
     await runText(['send', '--port', server.port, '--webhook-secrets', NEW])
     expect(server.requests[1]?.headers.get('webhook-id')).not.toBe(headers['webhook-id'] as string)
   })
 
-  test('that is refused ends with 1, and shows what the server said', async () => {
+  test('is exit 1 where the server refuses, and prints the answer', async () => {
     await using server = await recordingService({ '--webhook-secrets': OLD })
-    for (const environment of [{}, { TXHOOK_WEBHOOK_SECRETS: STRANGE }]) {
+    for (const environment of [{}, { TXHOOK_WEBHOOK_SECRETS: UNKNOWN }]) {
       const { exitCode, printed, errors } = await runText(['send', server.url], environment)
       expect([exitCode, errors]).toEqual([
         1,
@@ -127,7 +127,7 @@ describe('send', () => {
     expect([elsewhere.exitCode, JSON.parse(elsewhere.printed).code]).toEqual([1, 'not_found'])
   })
 
-  test('to where nobody listens ends with 1 and names the address', async () => {
+  test('is exit 1 with the URL where no server listens', async () => {
     const { url, port } = await nowhere()
     for (const words of [
       ['send', url],
@@ -150,13 +150,13 @@ describe('send', () => {
     ['a bad port', ['send', '--port', 'x']],
     ['a bad secret', ['send', '--webhook-secrets', 'x']],
     ['an option without its value', ['send', '--amount']],
-  ])('takes %s for bad usage', async (_name, words) => {
+  ])('is exit 2 for %s', async (_name, words) => {
     const { exitCode, printed, errors } = await runText(words)
     expect([exitCode, printed]).toEqual([2, ''])
     expect(errors).not.toBeEmpty()
   })
 
-  test('shows no secret in any of its complaints', async () => {
+  test('shows no secret in an error', async () => {
     const { url } = await nowhere()
     for (const words of [
       ['send', url, '--webhook-secrets', OLD],

@@ -6,7 +6,7 @@ import { temporaryDirectory } from '../support/service.ts'
 import { secretOf } from '../support/signature-cases.ts'
 
 describe('serve', () => {
-  test('is the default, creates what is missing, answers, and ends with 0', async () => {
+  test('is the default, creates what is missing, answers, and is exit 0 after a signal', async () => {
     using directory = temporaryDirectory()
     const dataDir = join(directory.path, 'new', 'data')
     for (const verb of [[], ['serve']]) {
@@ -25,7 +25,7 @@ describe('serve', () => {
   })
 
   test.each([[['--host', '0.0.0.0']], [['--host=::']], [['--host', '192.168.1.1', '--port', 'x']]])(
-    'is refused on a host that others reach, with all ways out: %j',
+    'refuses a host that other machines reach, and names the remedies: %j',
     async (line) => {
       using directory = temporaryDirectory()
       const dataDir = join(directory.path, 'data')
@@ -53,28 +53,35 @@ describe('serve', () => {
       ['--allow-insecure=true', '--webhook-secrets', secretOf('a')],
       [401, 200],
     ],
-  ])('starts on every address with both, or where it is allowed: %j', async (line, statuses) => {
-    using directory = temporaryDirectory()
-    const address = ['--host', '0.0.0.0', '--port', '0', '--data-dir', directory.path]
-    let answers: number[] = []
-    const { exitCode, printed, errors } = await runText([...address, ...line], {}, async (url) => {
-      const { port } = new URL(url)
-      const type = statuses[0] === 401 ? 'application/json' : 'text/plain'
-      const headers = { 'content-type': type }
-      const init = { method: 'POST', headers, body: '{}' }
-      const asked = [fetch(`http://127.0.0.1:${port}/webhook`, init)]
-      asked.push(fetch(`http://127.0.0.1:${port}/v1/transactions`))
-      answers = (await Promise.all(asked)).map(({ status }) => status)
-    })
-    expect([exitCode, errors, answers]).toEqual([0, '', statuses])
-    // And says what is open to whom.
-    const anyone = (what: string) => printed.includes(`anyone who reaches it can ${what}`)
-    expect([anyone('post'), anyone('read')]).toEqual(statuses.map((status) => status !== 401))
-    for (const hidden of [secretOf('a').slice(6, 20), 'key-a'])
-      expect(printed).not.toContain(hidden)
-  })
+  ])(
+    'starts on every address with secrets and keys, or with --allow-insecure: %j',
+    async (line, statuses) => {
+      using directory = temporaryDirectory()
+      const address = ['--host', '0.0.0.0', '--port', '0', '--data-dir', directory.path]
+      let answers: number[] = []
+      const { exitCode, printed, errors } = await runText(
+        [...address, ...line],
+        {},
+        async (url) => {
+          const { port } = new URL(url)
+          const type = statuses[0] === 401 ? 'application/json' : 'text/plain'
+          const headers = { 'content-type': type }
+          const init = { method: 'POST', headers, body: '{}' }
+          const asked = [fetch(`http://127.0.0.1:${port}/webhook`, init)]
+          asked.push(fetch(`http://127.0.0.1:${port}/v1/transactions`))
+          answers = (await Promise.all(asked)).map(({ status }) => status)
+        },
+      )
+      expect([exitCode, errors, answers]).toEqual([0, '', statuses])
+      // The log names what is open.
+      const anyone = (what: string) => printed.includes(`anyone who reaches it can ${what}`)
+      expect([anyone('post'), anyone('read')]).toEqual(statuses.map((status) => status !== 401))
+      for (const hidden of [secretOf('a').slice(6, 20), 'key-a'])
+        expect(printed).not.toContain(hidden)
+    },
+  )
 
-  test('ends with 1 where the port is taken, and lets go of the directory', async () => {
+  test('is exit 1 where the port is taken, and releases the data directory', async () => {
     using directory = temporaryDirectory()
     using server = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response() })
     const line = ['--port', String(server.port), '--data-dir', directory.path]
@@ -85,7 +92,7 @@ describe('serve', () => {
     }
   })
 
-  test('ends with 1 where the data directory is a file', async () => {
+  test('is exit 1 where the data directory is a file', async () => {
     using directory = temporaryDirectory()
     const dataDir = join(directory.path, 'file')
     writeFileSync(dataDir, '')

@@ -6,14 +6,14 @@ import { runText } from '../support/command-line.ts'
 import { temporaryDirectory, transactionBody } from '../support/service.ts'
 import { secretOf } from '../support/signature-cases.ts'
 
-const [OLD, NEW, STRANGE] = ['a', 'b', 'c'].map(secretOf) as [string, string, string]
+const [OLD, NEW, UNKNOWN] = ['a', 'b', 'c'].map(secretOf) as [string, string, string]
 
 describe('verify', () => {
   const BODY = JSON.stringify(transactionBody())
 
   type Captured = { headers: Record<string, string> | string; body?: string; secrets?: string }
 
-  /** Runs it on files with a captured webhook. */
+  /** Runs `verify` on the files of a captured webhook. */
   async function verify({ headers, body = BODY, secrets = `${NEW},${OLD}` }: Captured) {
     using directory = temporaryDirectory()
     const path = (name: string) => join(directory.path, name)
@@ -42,7 +42,7 @@ describe('verify', () => {
   const LINE_END = 'The signature matches without the line end at the end of the body file.'
   const AS_TEXT = 'The sender signed with the text of the secret, not with the bytes it encodes.'
 
-  test('says which of the secrets signed', async () => {
+  test('prints which of the secrets signed', async () => {
     for (const [secret, named] of [
       [NEW, '1'],
       [OLD, '2'],
@@ -59,18 +59,18 @@ describe('verify', () => {
     expect(printed).toBe('Accepted: signed by secret 1 and 2 of 2.\n')
   })
 
-  test('takes the names that Svix gives the headers', async () => {
+  test('accepts the svix- names of the headers', async () => {
     const svix = (headers: Record<string, string>) =>
       Object.fromEntries(
         Object.entries(headers).map(([name, value]) => [name.replace('webhook', 'Svix'), value]),
       )
     expect((await verify({ headers: svix(signed()) })).exitCode).toBe(0)
-    const { exitCode, errors } = await verify({ headers: svix(signed({ secret: STRANGE })) })
+    const { exitCode, errors } = await verify({ headers: svix(signed({ secret: UNKNOWN })) })
     expect(exitCode).toBe(1)
     expect(errors).toStartWith(`${REFUSED}No signature in svix-signature matches.`)
   })
 
-  test('passes over request lines and other headers, and takes any line end', async () => {
+  test('skips request lines and other headers, and accepts any line end', async () => {
     const headers = signed()
     const lines = [
       'POST /v1/webhooks/transactions HTTP/1.1',
@@ -88,7 +88,7 @@ describe('verify', () => {
     }
   })
 
-  test('tells a header that is missing or came twice', async () => {
+  test('reports a header that is missing or repeated', async () => {
     for (const name of ['webhook-id', 'webhook-timestamp', 'webhook-signature'] as const) {
       const { [name]: value, ...others } = signed()
       const missing = await verify({ headers: others })
@@ -106,24 +106,24 @@ describe('verify', () => {
     )
   })
 
-  test('tells a webhook that is too old, or ahead, and whether it matches but for that', async () => {
-    for (const [aheadS, told] of [
+  test('reports a timestamp out of range, and whether the signature matches', async () => {
+    for (const [aheadS, message] of [
       [-1000, /is 100[0-9] s old\./],
       [1000, /is (?:1000|99[0-9]) s ahead\./],
     ] as const) {
       const { exitCode, errors } = await verify({ headers: signed({ aheadS }) })
       const [fault, ...hints] = errors.split('\n')
       expect([exitCode, hints]).toEqual([1, [AGED]])
-      expect(fault).toMatch(told)
-      const wrong = await verify({ headers: signed({ aheadS, secret: STRANGE }) })
+      expect(fault).toMatch(message)
+      const wrong = await verify({ headers: signed({ aheadS, secret: UNKNOWN }) })
       expect(wrong.exitCode).toBe(1)
-      expect(wrong.errors).toMatch(told)
+      expect(wrong.errors).toMatch(message)
       expect(wrong.errors).toContain('\nThe signature does not match either.\n')
       expect(wrong.errors).not.toContain(AGED)
     }
   })
 
-  test('tells a timestamp that is none', async () => {
+  test('reports a malformed timestamp', async () => {
     const { exitCode, errors } = await verify({
       headers: { ...signed(), 'webhook-timestamp': new Date().toISOString() },
     })
@@ -133,8 +133,8 @@ describe('verify', () => {
     ])
   })
 
-  test('tells a mismatch, and what each secret would have given', async () => {
-    const headers = signed({ secret: STRANGE })
+  test('reports a mismatch, and the signature that each secret gives', async () => {
+    const headers = signed({ secret: UNKNOWN })
     const { exitCode, printed, errors } = await verify({ headers })
     expect([exitCode, printed]).toEqual([1, ''])
     const time = new Date(Number(headers['webhook-timestamp']) * 1000)
@@ -146,37 +146,37 @@ describe('verify', () => {
     expect(errors).not.toContain(OLD.slice(6, 20))
   })
 
-  test('tells a line end that an editor added to the body', async () => {
+  test('reports a line end that an editor added to the body', async () => {
     for (const end of ['\n', '\r\n']) {
       const { exitCode, errors } = await verify({ headers: signed(), body: BODY + end })
       expect(exitCode).toBe(1)
       expect(errors).toStartWith(MISMATCH)
       expect(errors).toContain(LINE_END)
     }
-    // One that was signed belongs to it, and of two only one is taken off.
+    // A line end that was signed is part of the body; of two only one is removed.
     const body = `${BODY}\n`
     expect((await verify({ headers: signed({ body }), body })).exitCode).toBe(0)
     const two = await verify({ headers: signed(), body: `${body}\n` })
     expect(two.errors).not.toContain(LINE_END)
   })
 
-  test('tells a sender that took the text of the secret for the key', async () => {
+  test('reports a sender that used the text of the secret as the key', async () => {
     for (const key of [OLD, OLD.slice('whsec_'.length)]) {
       const { exitCode, errors } = await verify({ headers: signed({ key }) })
       expect(exitCode).toBe(1)
       expect(errors).toStartWith(MISMATCH)
       expect(errors).toContain(AS_TEXT)
     }
-    const other = await verify({ headers: signed({ key: STRANGE }) })
+    const other = await verify({ headers: signed({ key: UNKNOWN }) })
     expect(other.errors).not.toContain(AS_TEXT)
   })
 
-  test('without secrets, files or with words too many is bad usage', async () => {
+  test('is exit 2 without secrets or files, or with too many arguments', async () => {
     using directory = temporaryDirectory()
     const path = join(directory.path, 'it')
     writeFileSync(path, '')
     const secrets = ['--webhook-secrets', OLD]
-    for (const [words, told] of [
+    for (const [words, message] of [
       [['verify', path, path], 'verify needs the secrets: set --webhook-secrets'],
       [['verify', join(directory.path, 'none'), path, ...secrets], 'ENOENT'],
       [['verify', path, join(directory.path, 'none'), ...secrets], 'ENOENT'],
@@ -189,7 +189,7 @@ describe('verify', () => {
     ] as const) {
       const { exitCode, printed, errors } = await runText([...words])
       expect([exitCode, printed]).toEqual([2, ''])
-      expect(errors).toContain(told)
+      expect(errors).toContain(message)
     }
   })
 

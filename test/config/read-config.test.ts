@@ -25,7 +25,7 @@ function faults(flags: Flags, environment: Environment = {}): string[] {
 
 const keyOf = (char: string) => Buffer.from(char.repeat(32))
 
-/** A setting with one value written in three ways, and what is to become of the first. */
+/** A setting, two valid values, what the first is read as, and the value where it is unset. */
 const GOOD: [key: keyof Config, flag: string, variable: string, read: unknown, unset: unknown][] = [
   ['port', '0', '65535', 0, 8000],
   ['host', '::1', '0.0.0.0', '::1', '127.0.0.1'],
@@ -45,7 +45,7 @@ const GOOD: [key: keyof Config, flag: string, variable: string, read: unknown, u
 
 describe.each(GOOD)('the setting %s', (key, first, second, value, unset) => {
   const { flag, variable } = SETTINGS[key]
-  // A secret for a target goes with one.
+  // A target secret needs a target URL.
   const read = (flags: Flags, environment: Environment = {}) =>
     config(key === 'targetSecret' ? { '--target-url': 'http://a/', ...flags } : flags, environment)
 
@@ -53,13 +53,13 @@ describe.each(GOOD)('the setting %s', (key, first, second, value, unset) => {
     expect(read({})[key]).toEqual(unset as Config[typeof key])
   })
 
-  test('takes its variable, and an empty one counts as unset', () => {
+  test('is read from its variable; an empty one counts as unset', () => {
     expect(read({}, { [variable]: first })[key]).toEqual(value as Config[typeof key])
     expect(read({}, { [variable]: '' })[key]).toEqual(unset as Config[typeof key])
     expect(read({}, { [variable]: undefined })[key]).toEqual(unset as Config[typeof key])
   })
 
-  test('takes its flag before its variable, also where that one is bad', () => {
+  test('is read from its flag before its variable, also where the variable is invalid', () => {
     for (const other of [second, '', ' bad ']) {
       expect(read({ [flag]: first }, { [variable]: other })[key]).toEqual(
         value as Config[typeof key],
@@ -70,7 +70,7 @@ describe.each(GOOD)('the setting %s', (key, first, second, value, unset) => {
   test('needs a value for its flag', () => {
     expect(faults({ [flag]: true })).toEqual([`${flag} needs a value`])
     expect(faults({ [flag]: true }, { [variable]: first })).toEqual([`${flag} needs a value`])
-    // An empty value is one, and a bad one.
+    // An empty value is a value, and is invalid.
     expect(faults({ [flag]: '' }, { [variable]: first })[0]).toStartWith(`${flag} must `)
   })
 })
@@ -129,7 +129,7 @@ const BAD: [key: keyof Config, values: string[]][] = [
 describe.each(BAD)('the setting %s', (key, values) => {
   const { flag, variable } = SETTINGS[key]
 
-  test.each(values)('is not %p', (value) => {
+  test.each(values)('refuses %p', (value) => {
     const [fault, ...more] = faults({ [flag]: value })
     expect(fault).toStartWith(`${flag} must `)
     expect(more).toBeEmpty()
@@ -138,21 +138,21 @@ describe.each(BAD)('the setting %s', (key, values) => {
   })
 })
 
-test('there is nothing among the settings that these tests don’t know', () => {
+test('these tests cover every setting', () => {
   const known = new Set<string>([...GOOD, ...BAD].map(([key]) => key))
-  // It alone has a flag without a value.
+  // The only flag without a value: see below.
   expect(Object.keys(SETTINGS).filter((key) => !known.has(key))).toEqual(['allowInsecure'])
 })
 
-test('a configuration can’t be changed', () => {
+test('a configuration is frozen', () => {
   expect(Object.isFrozen(config({}))).toBe(true)
 })
 
-test('a day and a month are delays', () => {
+test('a delay may be 30 days long', () => {
   expect(config({ '--processing-delay-ms': '2592000000' }).processingDelayMs).toBe(2_592_000_000)
 })
 
-test('several secrets are all taken, with spaces around the commas', () => {
+test('several secrets are all read, with spaces around the commas', () => {
   const secrets = `${secretOf('a')} , ${secretOf('b')},${secretOf('c')}`
   expect(config({ '--webhook-secrets': secrets }).webhookSecrets).toEqual(
     ['a', 'b', 'c'].map(keyOf),
@@ -164,7 +164,7 @@ test('API keys may be any visible ASCII, with spaces around the commas', () => {
   expect(config({ '--api-keys': `${keys} , a,\tb ` }).apiKeys).toEqual([keys, 'a', 'b'])
 })
 
-describe('what is allowed insecurely', () => {
+describe('--allow-insecure', () => {
   const { flag, variable } = SETTINGS.allowInsecure
 
   test.each([
@@ -178,11 +178,14 @@ describe('what is allowed insecurely', () => {
     [{ [flag]: 'false' }, { [variable]: 'true' }, false],
     [{ [flag]: true }, { [variable]: 'false' }, true],
     [{ [flag]: 'true' }, { [variable]: 'nonsense' }, true],
-  ] as [Flags, Environment, boolean][])('is by %j and %j: %p', (flags, environment, allowed) => {
-    expect(config(flags, environment).allowInsecure).toBe(allowed)
-  })
+  ] as [Flags, Environment, boolean][])(
+    'is read from %j and %j as %p',
+    (flags, environment, allowed) => {
+      expect(config(flags, environment).allowInsecure).toBe(allowed)
+    },
+  )
 
-  test.each(['', 'yes', '1', '0', 'TRUE', 'True', ' true', 'on', 'no'])('is not by %p', (value) => {
+  test.each(['', 'yes', '1', '0', 'TRUE', 'True', ' true', 'on', 'no'])('refuses %p', (value) => {
     expect(faults({ [flag]: value })).toEqual([`${flag} must be true or false`])
     if (value === '') return
     expect(faults({}, { [variable]: value })).toEqual([`${variable} must be true or false`])
@@ -221,13 +224,13 @@ describe('a host', () => {
     '127.255.255.254',
     '::1',
     '[::1]',
-  ])('that only this machine reaches needs neither secrets nor keys: %s', (host) => {
+  ])('that is a loopback address needs neither secrets nor keys: %s', (host) => {
     expect(config({ '--host': host }).host).toBe(host)
     expect(config({ '--host': host, ...secrets }).host).toBe(host)
     expect(config({}, { HOST: host }).host).toBe(host)
   })
 
-  test.each(OTHERS)('that others reach needs both, or leave: %s', (host) => {
+  test.each(OTHERS)('that other machines reach needs both, or --allow-insecure: %s', (host) => {
     const [fault = '', ...more] = faults({ '--host': host })
     expect(more).toBeEmpty()
     expect(fault).toContain(`refusing to listen on ${host} without webhook secrets and API keys: `)
@@ -250,11 +253,11 @@ describe('a host', () => {
     expect(config({ '--host': host }, variables).host).toBe(host)
   })
 
-  test('that others reach is a fault among others', () => {
+  test('that other machines reach is one of several faults', () => {
     const all = faults({ '--host': '0.0.0.0', '--port': 'x' }, { TXHOOK_NOPE: '1' })
     expect(all).toHaveLength(3)
     expect(all.filter((fault) => fault.includes('0.0.0.0'))).toHaveLength(1)
-    // Bad secrets are one fault, and not two.
+    // Invalid secrets are not missing as well.
     const bad = faults({ '--host': '0.0.0.0', '--webhook-secrets': 'bad', ...keys })
     expect(bad.map((fault) => fault.split(' ')[0])).toEqual(['--webhook-secrets'])
     const lacking = faults({ '--host': '0.0.0.0', '--webhook-secrets': 'bad' })
@@ -264,14 +267,14 @@ describe('a host', () => {
     expect(unclear).toEqual(['--allow-insecure must be true or false'])
   })
 
-  test('of a server to ask needs neither', () => {
+  test('of a server to call needs neither', () => {
     for (const host of OTHERS) {
       expect(readConfig({ '--host': host }, {}, ['host', 'port'])).toEqual({ host, port: 8000 })
     }
   })
 })
 
-test('every fault is named, wherever it is', () => {
+test('every fault is named', () => {
   const all = faults(
     { '--port': '70000', '--host': true, '--log-level': 'loud' },
     {
@@ -298,7 +301,7 @@ test('every fault is named, wherever it is', () => {
   ])
 })
 
-test('only variables that begin with TXHOOK_ are looked for, letter by letter', () => {
+test('only variables that begin with TXHOOK_ must be known, in that exact case', () => {
   config({}, { PATH: '/bin', NODE_ENV: 'x', txhook_port: 'x', MY_TXHOOK_PORT: 'x', TXHOOK: 'x' })
   for (const name of [
     'TXHOOK_PORT',
@@ -317,7 +320,7 @@ test('no fault shows a secret', () => {
   expect(fault).not.toContain('bad')
 })
 
-test('no fault shows a key, a secret or what may be a token in a URL', () => {
+test('no fault shows a key, a secret, or a URL, which may contain a token', () => {
   const hidden = 'hidden-8d7fca12'
   for (const [{ flag, variable }, value] of [
     [SETTINGS.apiKeys, `${hidden},b c`],
@@ -345,7 +348,7 @@ describe('a secret from a file', () => {
     return path
   }
 
-  test('counts as the variable would, with or without a line end', () => {
+  test('is read with or without a line end', () => {
     using directory = temporaryDirectory()
     for (const text of [secretOf('a'), `${secretOf('a')}\n`, `${secretOf('a')}\r\n`]) {
       const path = fileWith(directory.path, text)
@@ -354,7 +357,7 @@ describe('a secret from a file', () => {
     }
   })
 
-  test('gives way to the flag, and an empty name to the variable', () => {
+  test('is not read where the flag is set, nor where the name is empty', () => {
     using directory = temporaryDirectory()
     const path = fileWith(directory.path, secretOf('a'))
     const flags = { '--webhook-secrets': secretOf('b') }
@@ -367,7 +370,7 @@ describe('a secret from a file', () => {
     expect(config({}, other).webhookSecrets).toEqual([keyOf('a')])
   })
 
-  test('and one from the variable can’t both be', () => {
+  test('and one in the variable are a fault', () => {
     using directory = temporaryDirectory()
     const path = fileWith(directory.path, secretOf('a'))
     const both = { TXHOOK_WEBHOOK_SECRETS: secretOf('a'), TXHOOK_WEBHOOK_SECRETS_FILE: path }
@@ -376,7 +379,7 @@ describe('a secret from a file', () => {
     ])
   })
 
-  test('is a fault where the file is missing, a directory, empty or bad', () => {
+  test('is a fault where the file is missing, a directory, empty or invalid', () => {
     using directory = temporaryDirectory()
     const paths = [
       join(directory.path, 'missing'),
@@ -414,20 +417,20 @@ describe('keys from a file', () => {
     ['comma-separated', 'key-a, key-b,key-c', ['key-a', 'key-b', 'key-c']],
     ['in both ways', 'key-a,key-b\nkey-c', ['key-a', 'key-b', 'key-c']],
     ['with blank lines around them', '\n\nkey-a\n\n', ['key-a']],
-  ])('count: %s', (_name, text, keys) => {
+  ])('are read: %s', (_name, text, keys) => {
     using directory = temporaryDirectory()
     const environment = { TXHOOK_API_KEYS_FILE: fileWith(directory.path, text) }
     expect(config({}, environment).apiKeys).toEqual(keys)
   })
 
-  test('of a target go with its URL', () => {
+  test('for a target need its URL', () => {
     const secret = { '--target-secret': secretOf('a') }
     const alone = 'there is a target secret without a target URL: set --target-url'
     expect(faults(secret)).toEqual([alone])
     expect(faults({ ...secret, '--target-url': 'ftp://a/' })).toHaveLength(1)
   })
 
-  test('are secrets one on each line, and a target secret alone', () => {
+  test('are several secrets, one a line, but only one target secret', () => {
     using directory = temporaryDirectory()
     const two = fileWith(directory.path, `${secretOf('a')}\n${secretOf('b')}\n`)
     const { webhookSecrets } = config({}, { TXHOOK_WEBHOOK_SECRETS_FILE: two })
@@ -443,7 +446,7 @@ describe('keys from a file', () => {
     expect(targetSecret).toEqual(keyOf('a'))
   })
 
-  test('and from the variable can’t both be, but the flag wins over either', () => {
+  test('and in the variable are a fault, unless the flag is set', () => {
     using directory = temporaryDirectory()
     for (const [key, variable] of Object.entries(VARIABLES)) {
       const path = fileWith(directory.path, secretOf('a'))
@@ -460,7 +463,7 @@ describe('keys from a file', () => {
     }
   })
 
-  test('are a fault where the file is missing, a directory, empty or bad', () => {
+  test('are a fault where the file is missing, a directory, empty or invalid', () => {
     using directory = temporaryDirectory()
     const missing = join(directory.path, 'missing')
     const texts = ['', '\n', 'hidden key', 'hidden,,key', 'hidden\n\nkey', 'hidden\0key', '\ufeffä']
