@@ -14,10 +14,7 @@ import { addSend } from './send.ts'
 import { addServe, type ServeDeps } from './serve.ts'
 import { addVerify } from './verify.ts'
 
-const VERBS = [
-  ...[addServe, addHealthcheck, addGet, addList, addRetry],
-  ...[addSecret, addSend, addVerify, addVersion, addLicenses],
-]
+const VERBS = [addServe, addHealthcheck, addGet, addList, addRetry, addSecret, addSend, addVerify]
 
 /** What the command line needs of the process that it runs in. */
 export type CommandLineDeps = ServeDeps
@@ -38,32 +35,23 @@ export async function runCommandLine(
       outputError: (message, write) => write(withoutValues(message)),
     })
   for (const addVerb of VERBS) addVerb(program, deps)
+  const versionVerb = program.command('version').description('print the version')
+  versionVerb.action(() => print(`${VERSION}\n`))
+  const about = 'print the licenses of what the executable contains'
+  const licensesVerb = program.command('licenses').description(about)
+  licensesVerb.action(() => print(licenses))
   try {
     await program.parseAsync(words, { from: 'user' })
     return EXIT.done
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage
-    const isUsage = error instanceof BadValue
-    if (!isUsage && !(error instanceof ExitError)) throw error
+    if (!(error instanceof ExitError || error instanceof BadValue)) throw error
     if (error.message !== '') printError(`txhook: ${error.message}\n`)
-    return isUsage ? EXIT.usage : error.exitCode
+    return error instanceof ExitError ? error.exitCode : EXIT.usage
   }
 }
 
 /** An error message of commander, without the words that may be secrets. */
 function withoutValues(message: string): string {
   return message.replace(/(--?[\w-]+)=[^'\n]*/g, '$1').replace(/(but got \d+):.*/s, '$1.\n')
-}
-
-function addVersion(program: Command, { print }: CommandLineDeps): void {
-  const version = program.command('version').description('print the version')
-  version.action(() => print(`${VERSION}\n`))
-}
-
-function addLicenses(program: Command, { print }: CommandLineDeps): void {
-  const text = 'print what the executable contains, and under which licenses'
-  program
-    .command('licenses')
-    .description(text)
-    .action(() => print(licenses))
 }

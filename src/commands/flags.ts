@@ -40,13 +40,8 @@ export function configOf<Name extends SettingName>(
   names: readonly Name[],
   { environment }: VerbDeps,
 ): Pick<Config, Name> {
-  const flags: Record<string, string | true> = {}
-  for (const name of names) {
-    const { flag } = SETTINGS[name]
-    const value = flagValue(command, flag)
-    if (value !== undefined) flags[flag] = value
-  }
-  const config = readConfig(flags, environment, names)
+  const given = names.map((name) => [SETTINGS[name].flag, flagValue(command, SETTINGS[name].flag)])
+  const config = readConfig(Object.fromEntries(given), environment, names)
   const words = command.args.slice(command.registeredArguments.length)
   const faults = [...unknownArguments(words), ...(Array.isArray(config) ? config : [])]
   if (faults.length === 0) return config as Pick<Config, Name>

@@ -1,12 +1,10 @@
 import type { Command } from 'commander'
 import { parseNamed } from '../config/read-config.ts'
 import { wholeNumber } from '../domain/values.ts'
-import { LIMIT_MAX as PAGE_LIMIT_MAX } from '../http/query.ts'
+import { LIMIT_MAX } from '../http/query.ts'
 import { printable } from '../telemetry/escape.ts'
 import { callApi, serverOf, withServer } from './client.ts'
 import { filtersOf, type VerbDeps, withFilters } from './flags.ts'
-
-const LIMIT_MAX = 999_999_999
 
 type Page = { data: unknown[]; next_cursor: string | null }
 
@@ -18,10 +16,10 @@ export function addList(program: Command, deps: VerbDeps): void {
     .action(async (options: { limit: string }, command: Command) => {
       const server = serverOf(command, deps)
       const filters = filtersOf(command)
-      let left = parseNamed('--limit', options.limit, wholeNumber(1, LIMIT_MAX))
+      let left = parseNamed('--limit', options.limit, wholeNumber(1, 999_999_999))
       let cursor: string | null = null
       do {
-        const limit = String(Math.min(left, PAGE_LIMIT_MAX))
+        const limit = String(Math.min(left, LIMIT_MAX))
         const query = new URLSearchParams({ ...filters, limit, ...(cursor && { cursor }) })
         const page: Page = await callApi<Page>(server, `/v1/transactions?${query}`)
         for (const transaction of page.data) deps.print(printable(JSON.stringify(transaction)))

@@ -10,13 +10,7 @@ import { ADDRESS, configOf, type VerbDeps, withSettings } from './flags.ts'
 
 const SENDER = [...ADDRESS, 'webhookSecrets'] as const
 
-type Options = {
-  transactionId?: string
-  sourceAccount: string
-  destinationAccount: string
-  amount: string
-  currency: string
-}
+type Options = Readonly<Record<string, string>>
 
 /** Adds `send`. */
 export function addSend(program: Command, deps: VerbDeps): void {

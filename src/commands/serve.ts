@@ -37,7 +37,7 @@ async function serve(
   let service: Service | undefined
 
   function onFatal(error: unknown): void {
-    log.error('the storage failed: exiting, since later writes can not be trusted', { error })
+    log.error('the storage failed: exiting, since later writes cannot be trusted', { error })
     exit(EXIT.fault)
   }
 

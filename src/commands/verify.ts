@@ -9,14 +9,14 @@ import {
 import { EXIT, ExitError } from '../exit.ts'
 import { configOf, type VerbDeps, withSettings } from './flags.ts'
 
-const VERIFIER = ['webhookSecrets'] as const
-
 /** Adds `verify`. */
 export function addVerify(program: Command, deps: VerbDeps): void {
-  withSettings(program.command('verify <headers-file> <body-file>'), VERIFIER)
-    .description('check a captured webhook: a file with its headers, a line each, and its body')
+  withSettings(program.command('verify <headers-file> <body-file>'), ['webhookSecrets'])
+    .description(
+      'check the signature of a captured webhook: its headers, a line each, and its body',
+    )
     .action((headersFile: string, bodyFile: string, _options: unknown, command: Command) => {
-      const { webhookSecrets: keys } = configOf(command, VERIFIER, deps)
+      const { webhookSecrets: keys } = configOf(command, ['webhookSecrets'], deps)
       if (keys.length === 0)
         throw new ExitError(EXIT.usage, 'verify needs the secrets: set --webhook-secrets')
       const headers = parseHeaders(read(headersFile).toString())
@@ -34,7 +34,7 @@ function read(path: string): Buffer {
 
 /**
  * Headers as they are captured: a line each, `name: value`. Other lines (the request line) are
- * skipped. A repeated one is joined by a comma, as in HTTP.
+ * skipped. The values of a repeated header are joined by a comma, as in HTTP.
  */
 function parseHeaders(text: string): Headers {
   const headers = new Headers()

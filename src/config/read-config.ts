@@ -9,7 +9,7 @@ export type { Config } from './settings.ts'
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** The values by flag; `true` for a flag without a value. */
-export type Flags = Readonly<Record<string, string | true>>
+export type Flags = Readonly<Record<string, string | true | undefined>>
 
 /**
  * Reads the configuration. A flag wins over its variable, the variable over the default; an empty

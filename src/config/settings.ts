@@ -20,9 +20,6 @@ export type Setting = {
   parse(text: string): unknown
 }
 
-const THIRTY_DAYS_MS = 30 * 24 * 60 * 60 * 1000
-const TEN_MINUTES_MS = 10 * 60 * 1000
-
 /** Bun runs no more at once: the others would wait while their timeout runs. */
 const FETCHES_MAX = 256
 
@@ -56,7 +53,7 @@ export const SETTINGS = {
     variable: 'TXHOOK_PROCESSING_DELAY_MS',
     default: '30000',
     help: 'how long the simulated external call takes; 0 is allowed',
-    parse: wholeNumber(0, THIRTY_DAYS_MS),
+    parse: wholeNumber(0, 30 * 24 * 60 * 60 * 1000),
   },
   targetUrl: {
     flag: '--target-url',
@@ -78,7 +75,7 @@ export const SETTINGS = {
     variable: 'TXHOOK_TARGET_TIMEOUT_MS',
     default: '15000',
     help: 'how long a call to the target may take',
-    parse: wholeNumber(1, TEN_MINUTES_MS),
+    parse: wholeNumber(1, 10 * 60 * 1000),
   },
   concurrency: {
     flag: '--concurrency',
@@ -108,7 +105,10 @@ export const SETTINGS = {
     none: [],
     help: 'comma-separated: all but health, webhooks and docs needs one of them',
     file: true,
-    parse: list(apiKey, 'must be comma-separated keys of visible ASCII characters'),
+    parse: list(
+      (key) => (/^[!-~]+$/.test(key) ? key : undefined),
+      'must be comma-separated keys of visible ASCII characters',
+    ),
   },
   allowInsecure: {
     flag: '--allow-insecure',
@@ -159,10 +159,6 @@ type ValueOf<Row extends Setting> =
 
 function nonEmpty(text: string): string {
   return text === '' ? badValue('must not be empty') : text
-}
-
-function apiKey(text: string): string | undefined {
-  return /^[!-~]+$/.test(text) ? text : undefined
 }
 
 /** Reads a list separated by commas, or by line ends in a file. A bad value is not shown. */

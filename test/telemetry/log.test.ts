@@ -178,7 +178,7 @@ describe.each([
     expect(long).toContain('here')
   })
 
-  test('cuts no text of 2,000 characters, and any longer one', () => {
+  test('cuts text that is longer than 2,000 characters', () => {
     const text = 'x'.repeat(2_000)
     const line = written(terminal, { value: text })
     expect(line).toContain(`"${text}"`)
