@@ -1,7 +1,7 @@
-/** What the exit codes mean: scripts and service managers tell the ends apart by them. */
+/** The exit codes, by which scripts and service managers distinguish how a command ended. */
 export const EXIT = {
   done: 0,
-  /** At the start (port taken, directory not writable) or while running (a commit failed). */
+  /** At the start (port taken, directory not writable) or later (a commit or a request failed). */
   fault: 1,
   /** Bad usage or configuration. */
   usage: 2,
@@ -11,13 +11,17 @@ export const EXIT = {
   foreignDatabase: 4,
 } as const
 
-/** Why txhook can't start: a sentence for the operator and the exit code that goes with it. */
-export class StartError extends Error {
-  override readonly name = 'StartError'
+/** Ends the command with an exit code. The message is for the operator; empty: already printed. */
+export class ExitError extends Error {
   readonly exitCode: number
 
-  constructor(exitCode: number, message: string, options?: ErrorOptions) {
+  constructor(exitCode: number, message = '', options?: ErrorOptions) {
     super(message, options)
     this.exitCode = exitCode
   }
+}
+
+/** The server can't start. */
+export class StartError extends ExitError {
+  override readonly name = 'StartError'
 }

@@ -1,6 +1,6 @@
 import { dlopen, FFIType } from 'bun:ffi'
 
-/** Where the C libraries of the platforms are, and what ends a process in each. */
+/** The C library of each platform, and its function that ends the process. */
 const EXITS = [
   ['libc.so.6', '_exit'],
   [`libc.musl-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.so.1`, '_exit'],
@@ -9,21 +9,19 @@ const EXITS = [
 ] as const
 
 /**
- * Ends the process on the spot. `process.exit` would first have Bun fold the write-ahead log of
- * each open database into its file, and after a failed sync that may be a log with holes, over a
- * file that is whole.
+ * Ends the process at once. `process.exit` would first checkpoint each open database: after a
+ * failed sync the write-ahead log may have holes, and a checkpoint would damage an intact file.
  */
 export function hardExit(code: number): never {
   for (const [library, name] of EXITS) {
     try {
-      dlopen(library, { [name]: { args: [FFIType.i32], returns: FFIType.void } }).symbols[name]?.(
-        code,
-      )
+      const functions = { [name]: { args: [FFIType.i32], returns: FFIType.void } }
+      dlopen(library, functions).symbols[name]?.(code)
     } catch {
-      // Another platform's.
+      // The library of another platform.
     }
   }
-  // Not with the code asked for, but as much on the spot.
+  // The exit code is lost, but this ends the process at once too.
   process.kill(process.pid, 'SIGKILL')
-  throw new Error('The process goes on after its end.')
+  throw new Error('the process could not be ended')
 }

@@ -5,22 +5,21 @@ import type { Environment } from './config/read-config.ts'
 import { hardExit } from './hard-exit.ts'
 
 /**
- * The variables that this process was given. An executable from a bare `bun build --compile` also
- * shows those that Bun took from a `.env` of the working directory: nobody told txhook of it.
+ * The variables of this process without those that Bun reads from a `.env` file of the working
+ * directory, as an executable from a bare `bun build --compile` does.
  */
 function environment(): Environment {
-  let given: string
   try {
-    given = readFileSync('/proc/self/environ', 'utf8')
+    const given = readFileSync('/proc/self/environ', 'utf8').split('\0')
+    const names = new Set(given.map((entry) => entry.slice(0, entry.indexOf('='))))
+    return Object.fromEntries(Object.entries(process.env).filter(([name]) => names.has(name)))
   } catch {
-    // Not Linux: `bun run build` sees to it that Bun reads no `.env` in the first place.
+    // Not Linux: only the flags of `bun run build` keep Bun from reading `.env`.
     return process.env
   }
-  const names = new Set(given.split('\0').map((entry) => entry.slice(0, entry.indexOf('='))))
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => names.has(name)))
 }
 
-/** Only a server ends in order; all else ends as any command does that is interrupted. */
+/** Called by `serve` alone: a signal ends every other verb at once. */
 function stopSignal(): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>()
   process.on('SIGTERM', resolve)

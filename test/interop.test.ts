@@ -1,6 +1,6 @@
 /**
- * The two official clients, `standardwebhooks` and `svix`, against txhook in both directions: what
- * they sign passes, and what txhook signs they verify.
+ * The two official clients, `standardwebhooks` and `svix`, against txhook in both directions:
+ * txhook accepts what they sign, and they verify what txhook signs.
  */
 
 import { afterEach, describe, expect, setSystemTime, test } from 'bun:test'
@@ -10,10 +10,10 @@ import { Webhook as SvixWebhook } from 'svix'
 import { parseSecret, signatureFault, signatureOf } from '../src/domain/standard-webhooks.ts'
 import { START } from './support/clock.ts'
 import { type TestService, testService, transactionBody } from './support/service.ts'
+import { secretOf } from './support/signature-cases.ts'
 import { type TargetRequest, testTarget } from './support/target.ts'
 
-const secretOf = (char: string) => `whsec_${Buffer.from(char.repeat(32)).toString('base64')}`
-const [OLD, NEW, STRANGE] = ['a', 'b', 'c'].map(secretOf) as [string, string, string]
+const [OLD, NEW, UNKNOWN] = ['a', 'b', 'c'].map(secretOf) as [string, string, string]
 
 /** What both clients have in common. */
 type Client = {
@@ -28,7 +28,7 @@ const CLIENTS: [name: string, client: (secret: string) => Client][] = [
 
 type Sender = [name: string, client: (secret: string) => Client, prefix: 'webhook' | 'svix']
 
-/** Every client under every set of header names that it may send. */
+/** Every client with each set of header names that it may send. */
 const SENDERS: Sender[] = [
   ['standardwebhooks', (secret) => new StandardWebhook(secret), 'webhook'],
   ['svix, by its own names', (secret) => new SvixWebhook(secret), 'svix'],
@@ -45,11 +45,11 @@ function headersOf(prefix: string, id: string, time: Date, signature: string) {
 
 const NOW = new Date(START)
 
-/** Text as JSON has it, so that there are all kinds of characters on the wire. */
+/** Any text that JSON can hold. */
 const unicode = fc.string({ unit: 'binary', maxLength: 60 })
 const messageId = fc.stringMatching(/^[!-~]{1,60}$/)
 
-// The clients look at the real clock when they verify.
+// The clients verify by the real clock.
 afterEach(() => void setSystemTime())
 
 describe('the specification’s example', () => {
@@ -106,7 +106,7 @@ describe.each(SENDERS)('a webhook signed by %s', (_name, client, prefix) => {
     await using service = testService({ flags: { '--webhook-secrets': OLD } })
     const property = fc.asyncProperty(unicode, unicode, async (body, other) => {
       const headers = signed(body, 'msg_1', OLD)
-      // That the text is no transaction is found out only after its signature passed.
+      // The text is no transaction, but that is checked after the signature.
       expect([400, 422]).toContain((await service.post(body, headers)).status)
       if (other !== body) expect((await service.post(other, headers)).status).toBe(401)
     })
@@ -121,10 +121,10 @@ describe.each(SENDERS)('a webhook signed by %s', (_name, client, prefix) => {
       [[NEW], 202],
       [[OLD, NEW], 202],
       [[NEW, OLD], 202],
-      [[STRANGE, OLD], 202],
-      [[NEW, STRANGE], 202],
-      [[STRANGE], 401],
-      [[STRANGE, STRANGE], 401],
+      [[UNKNOWN, OLD], 202],
+      [[NEW, UNKNOWN], 202],
+      [[UNKNOWN], 401],
+      [[UNKNOWN, UNKNOWN], 401],
     ] as const) {
       const response = await service.post(body, signed(body, 'msg_1', ...secrets))
       expect([secrets, response.status]).toEqual([secrets, status])
@@ -132,7 +132,7 @@ describe.each(SENDERS)('a webhook signed by %s', (_name, client, prefix) => {
   })
 })
 
-/** What comes to a target of these transactions, by a service that has its calls signed. */
+/** The requests that a target receives for these transactions, signed, and the wall time. */
 async function posted(bodies: unknown[], secret: string): Promise<[TargetRequest[], number]> {
   await using target = await testTarget()
   await using service = testService({
@@ -156,7 +156,7 @@ function signatureHeaders({ headers }: TargetRequest): Record<string, string> {
   return Object.fromEntries(names.map((name) => [name, headers[name] ?? '']))
 }
 
-describe.each(CLIENTS)('what goes to the target, for %s', (_name, client) => {
+describe.each(CLIENTS)('a request to the target, for %s', (_name, client) => {
   test('is verified, whatever characters are in it', async () => {
     const ids = fc.stringMatching(/^[!-~\u00a1-\u02ff\u4e00-\u4eff]{1,40}$/)
     const distinct = fc.uniqueArray(fc.tuple(ids, unicode), {
@@ -205,7 +205,7 @@ describe.each(CLIENTS)('what goes to the target, for %s', (_name, client) => {
   })
 })
 
-test('without a secret what goes to the target bears no signature', async () => {
+test('without a secret the requests to the target have no signature', async () => {
   await using target = await testTarget()
   await using service = testService({ flags: { '--target-url': target.url } })
   await service.start()

@@ -1,60 +1,76 @@
-/** Settings as flags of a verb. */
+/** Settings and filters as flags of the verbs. */
 
 import { type Command, Option } from 'commander'
 import { type Config, type Environment, readConfig } from '../config/read-config.ts'
-import { SETTINGS, type SettingName } from '../config/settings.ts'
+import { SETTINGS, type Setting, type SettingName } from '../config/settings.ts'
+import { FILTER_NAMES, FILTERS } from '../domain/filter.ts'
+import { EXIT, ExitError } from '../exit.ts'
 
-/** Where a server is. */
+/** What a verb needs of the process that it runs in. */
+export type VerbDeps = {
+  environment: Environment
+  print(text: string): void
+  printError(text: string): void
+}
+
+/** The settings that locate a server. */
 export const ADDRESS = ['port', 'host'] as const
 
 /** Adds the flags of settings. */
 export function withSettings(command: Command, names: readonly SettingName[]): Command {
   for (const name of names) {
-    const { flag, help, variable, default: fallback } = SETTINGS[name]
-    const otherwise = fallback === undefined ? 'none' : fallback
-    command.option(`${flag} [value]`, `${help} (${variable}; default: ${otherwise})`)
+    const { flag, help, variable, default: fallback = 'none' }: Setting = SETTINGS[name]
+    command.option(`${flag} [value]`, `${help} (${variable}; default: ${fallback})`)
   }
   return command
 }
 
-/**
- * Commander would stop at the first flag or word that it doesn't know; told to let everything pass,
- * it leaves it to `configOf` to name all of them.
- */
+/** Leaves unknown flags and words to `configOf`, which names all; commander stops at the first. */
 export function allowUnknown(command: Command): Command {
   return command.allowUnknownOption().allowExcessArguments()
 }
 
-export type SettingsDeps = { environment: Environment; printError(text: string): void }
-
-/** The configuration by flags and variables; undefined after a complaint that names every fault. */
+/**
+ * The configuration of a verb, by flags and variables.
+ *
+ * @throws ExitError that names every fault
+ */
 export function configOf<Name extends SettingName>(
   command: Command,
   names: readonly Name[],
-  { environment, printError }: SettingsDeps,
-): Pick<Config, Name> | undefined {
-  const flags: Record<string, string | true> = {}
-  for (const name of names) {
-    const { flag } = SETTINGS[name]
-    const value = command.getOptionValue(new Option(flag).attributeName())
-    if (value !== undefined) flags[flag] = value
-  }
-  const config = readConfig(flags, environment, names)
+  { environment }: VerbDeps,
+): Pick<Config, Name> {
+  const given = names.map((name) => [SETTINGS[name].flag, flagValue(command, SETTINGS[name].flag)])
+  const config = readConfig(Object.fromEntries(given), environment, names)
   const words = command.args.slice(command.registeredArguments.length)
   const faults = [...unknownArguments(words), ...(Array.isArray(config) ? config : [])]
   if (faults.length === 0) return config as Pick<Config, Name>
-  printError(`txhook: can't start:\n${faults.map((fault) => `  ${fault}\n`).join('')}`)
-  return undefined
+  throw new ExitError(EXIT.usage, ["can't start:", ...faults].join('\n  '))
 }
 
-const TOO_MANY = 'there is a word too many; a value with spaces needs quotes'
+function flagValue(command: Command, flag: string): string | true | undefined {
+  return command.getOptionValue(new Option(flag).attributeName())
+}
 
-/** What the command line has that txhook doesn't know; a word after a strange flag is its value. */
+/** The flags and words that txhook does not know. A word after an unknown flag is its value. */
 function unknownArguments(words: readonly string[]): string[] {
   return words.flatMap((word, i) => {
     if (word.startsWith('-')) return [`${word.split('=')[0]} is not a flag of txhook`]
     if (words[i - 1]?.startsWith('-')) return []
-    // Only what looks like a verb is shown: anything else could be a secret.
-    return [/^[a-z-]{1,20}$/.test(word) ? `"${word}" is not a verb of txhook` : TOO_MANY]
+    // Only what looks like a verb is shown: any other word may be a secret.
+    if (/^[a-z-]{1,20}$/.test(word)) return [`"${word}" is not a verb of txhook`]
+    return ['too many arguments; quote values that contain spaces']
   })
+}
+
+/** Adds the flags of the filters. */
+export function withFilters(command: Command): Command {
+  for (const { flag, help } of Object.values(FILTERS)) command.option(flag, help)
+  return command
+}
+
+/** The filters that are given, by the names of the list's parameters. The server checks them. */
+export function filtersOf(command: Command): Record<string, string> {
+  const given = FILTER_NAMES.map((name) => [name, flagValue(command, FILTERS[name].flag)])
+  return Object.fromEntries(given.filter(([, value]) => value !== undefined))
 }

@@ -1,19 +1,19 @@
-import type { Config } from '../config/read-config.ts'
-import { EXIT } from '../exit.ts'
+import type { Command } from 'commander'
+import { EXIT, ExitError } from '../exit.ts'
 import { ask, urlOf } from './client.ts'
+import { ADDRESS, allowUnknown, configOf, type VerbDeps, withSettings } from './flags.ts'
 
 const TIMEOUT_MS = 5_000
 
-/** Asks the server that has this configuration whether it is ready: 0, or 1 and a reason. */
-export async function healthcheck(
-  config: Pick<Config, 'host' | 'port'>,
-  printError: (message: string) => void,
-): Promise<number> {
-  const url = new URL('/readyz', urlOf(config))
-  const answer = await ask(url, { timeoutMs: TIMEOUT_MS }).catch((error: Error) => error)
-  if (!(answer instanceof Error) && answer.status === 200) return EXIT.done
-  const what =
-    answer instanceof Error ? `doesn't answer: ${answer.message}` : `answers ${answer.status}`
-  printError(`txhook: ${url} ${what}\n`)
-  return EXIT.fault
+/** Adds `healthcheck`. */
+export function addHealthcheck(program: Command, deps: VerbDeps): void {
+  allowUnknown(withSettings(program.command('healthcheck'), ADDRESS))
+    .description('ask the server whether it is ready; exit 0 or 1')
+    .action(async (_options, command: Command) => {
+      const url = `${urlOf(configOf(command, ADDRESS, deps))}/readyz`
+      const { status } = await ask(url, { timeoutMs: TIMEOUT_MS }).catch((error: Error) => {
+        throw new ExitError(EXIT.fault, `${url} doesn't answer: ${error.message}`)
+      })
+      if (status !== 200) throw new ExitError(EXIT.fault, `${url} answers ${status}`)
+    })
 }

@@ -1,38 +1,47 @@
 import { randomUUID } from 'node:crypto'
+import type { Command } from 'commander'
+import { parseNamed } from '../config/read-config.ts'
 import { signedHeaders } from '../domain/standard-webhooks.ts'
-import { EXIT } from '../exit.ts'
+import { httpUrl } from '../domain/values.ts'
+import { EXIT, ExitError } from '../exit.ts'
 import { printable } from '../telemetry/escape.ts'
-import { ask } from './client.ts'
+import { ask, urlOf } from './client.ts'
+import { ADDRESS, configOf, type VerbDeps, withSettings } from './flags.ts'
 
-export type SendDeps = {
-  /** Where webhooks go. */
-  url: URL
-  /** Signs the webhook; undefined: it goes unsigned. */
-  secret: Uint8Array | undefined
-  /** Wall time in ms. */
-  now: number
-  print(text: string): void
-  printError(text: string): void
-}
+const SENDER = [...ADDRESS, 'webhookSecrets'] as const
 
-/** The five fields, as they are posted. */
-export type TestTransaction = Record<string, string>
+type Options = Readonly<Record<string, string>>
 
-/** Posts a test transaction as a provider does. Returns the exit code: 0 where it was taken. */
-export async function send(transaction: TestTransaction, deps: SendDeps): Promise<number> {
-  const { url, secret, now, print, printError } = deps
-  // Without its query, which may have a token in it.
-  const where = `${url.origin}${url.pathname}`
-  const body = JSON.stringify(transaction)
-  const id = `msg_${randomUUID()}`
-  const headers = secret ? signedHeaders(secret, id, now, Buffer.from(body)) : {}
-  try {
-    const answer = await ask(url, { method: 'POST', body, headers })
-    print(printable(answer.body))
-    if (answer.status >= 200 && answer.status <= 299) return EXIT.done
-    printError(`txhook: ${where} answers ${answer.status}\n`)
-  } catch (error) {
-    printError(`txhook: ${where} doesn't answer: ${(error as Error).message}\n`)
-  }
-  return EXIT.fault
+/** Adds `send`. */
+export function addSend(program: Command, deps: VerbDeps): void {
+  withSettings(program.command('send [url]'), SENDER)
+    .description('post a test transaction, signed with the first secret where there is one')
+    .option('--transaction-id <id>', 'its id (default: a new one)')
+    .option('--source-account <account>', 'where it comes from', 'test_source')
+    .option('--destination-account <account>', 'where it goes', 'test_destination')
+    .option('--amount <amount>', 'in major units', '1.00')
+    .option('--currency <code>', 'ISO 4217 code', 'USD')
+    .action(async (given: string | undefined, options: Options, command: Command) => {
+      const config = configOf(command, SENDER, deps)
+      const url = parseNamed('the URL', given ?? urlOf(config), httpUrl)
+      if (url.pathname === '/') url.pathname = '/v1/webhooks/transactions'
+      const body = JSON.stringify({
+        transaction_id: options.transactionId ?? `test_${randomUUID()}`,
+        source_account: options.sourceAccount,
+        destination_account: options.destinationAccount,
+        amount: options.amount,
+        currency: options.currency,
+      })
+      const id = `msg_${randomUUID()}`
+      const [secret] = config.webhookSecrets
+      const headers = secret ? signedHeaders(secret, id, Date.now(), Buffer.from(body)) : {}
+      // Without the query, which may contain a token.
+      const where = `${url.origin}${url.pathname}`
+      const answer = await ask(url, { method: 'POST', body, headers }).catch((error: Error) => {
+        throw new ExitError(EXIT.fault, `${where} doesn't answer: ${error.message}`)
+      })
+      deps.print(printable(answer.body))
+      if (answer.status < 200 || answer.status > 299)
+        throw new ExitError(EXIT.fault, `${where} answers ${answer.status}`)
+    })
 }

@@ -1,75 +1,42 @@
+import { readFileSync } from 'node:fs'
+import type { Command } from 'commander'
 import {
   encodeSecret,
   headerNames,
   signatureFault,
   signatureOf,
 } from '../domain/standard-webhooks.ts'
-import { EXIT } from '../exit.ts'
+import { EXIT, ExitError } from '../exit.ts'
+import { configOf, type VerbDeps, withSettings } from './flags.ts'
 
-export type VerifyDeps = {
-  keys: readonly Uint8Array[]
-  /** Wall time in ms. */
-  now: number
-  print(text: string): void
-  printError(text: string): void
-}
-
-/**
- * Says whether a webhook passes, and if not, why and what is likely to have gone wrong. Meant for
- * whoever has the secrets: it shows what the signature should have been.
- *
- * @returns the exit code: 0 where it passes
- */
-export function verify(headers: Headers, body: Uint8Array, deps: VerifyDeps): number {
-  const { keys, now, print, printError } = deps
-  const fault = signatureFault(headers, body, keys, now)
-  if (fault === undefined) {
-    const signers = keys.flatMap((key, i) => {
-      return signatureFault(headers, body, [key], now) === undefined ? [`${i + 1}`] : []
+/** Adds `verify`. */
+export function addVerify(program: Command, deps: VerbDeps): void {
+  withSettings(program.command('verify <headers-file> <body-file>'), ['webhookSecrets'])
+    .description(
+      'check the signature of a captured webhook: its headers, a line each, and its body',
+    )
+    .action((headersFile: string, bodyFile: string, _options: unknown, command: Command) => {
+      const { webhookSecrets: keys } = configOf(command, ['webhookSecrets'], deps)
+      if (keys.length === 0)
+        throw new ExitError(EXIT.usage, 'verify needs the secrets: set --webhook-secrets')
+      const headers = parseHeaders(read(headersFile).toString())
+      verify({ headers, body: read(bodyFile), keys, now: Date.now() }, deps)
     })
-    print(`It passes: signed by secret ${signers.join(' and ')} of ${keys.length}.\n`)
-    return EXIT.done
-  }
-  printError([`It does not pass: ${fault}`, ...hints(headers, body, keys, now)].join('\n'))
-  return EXIT.fault
 }
 
-/** What would have passed instead. */
-function hints(
-  headers: Headers,
-  body: Uint8Array,
-  keys: readonly Uint8Array[],
-  now: number,
-): string[] {
-  const [id, timestamp] = headerNames(headers).map((name) => headers.get(name))
-  if (!id || !timestamp || !/^[0-9]{1,12}$/.test(timestamp)) return []
-  const then = Number(timestamp) * 1000
-  const passes = (bytes: Uint8Array, by: readonly Uint8Array[]) =>
-    signatureFault(headers, bytes, by, then) === undefined
-  const tooLate =
-    signatureFault(headers, body, keys, now) !== signatureFault(headers, body, keys, then)
-  if (passes(body, keys)) return ['But for its time it would pass: the signature matches.']
-
-  const found: string[] = []
-  if (tooLate) found.push('Nor does the signature match.')
-  const text = Buffer.from(body).toString('latin1')
-  const cut = Buffer.from(text.replace(/\r?\n$/, ''), 'latin1')
-  if (passes(cut, keys)) found.push('It matches without the line end at the end of the body file.')
-  const asText = keys.flatMap((key) => {
-    const secret = encodeSecret(key)
-    return [Buffer.from(secret), Buffer.from(secret.slice('whsec_'.length))]
-  })
-  if (passes(body, asText))
-    found.push('It was signed with the text of the secret, not with the bytes that it encodes.')
-  const expected = keys.map((key) => signatureOf(key, id, timestamp, body))
-  return [...found, ...expected.map((it, i) => `By secret ${i + 1} of ${keys.length}: ${it}`)]
+function read(path: string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch (error) {
+    throw new ExitError(EXIT.usage, (error as Error).message)
+  }
 }
 
 /**
- * Reads headers as they are captured: a line each, `name: value`; other lines (the request line) are
- * passed over. One that comes twice is joined by a comma, as HTTP has it.
+ * Headers as they are captured: a line each, `name: value`. Other lines (the request line) are
+ * skipped. The values of a repeated header are joined by a comma, as in HTTP.
  */
-export function parseHeaders(text: string): Headers {
+function parseHeaders(text: string): Headers {
   const headers = new Headers()
   for (const line of text.split(/\r?\n/)) {
     const [, name = '', value = ''] =
@@ -77,4 +44,57 @@ export function parseHeaders(text: string): Headers {
     if (name !== '') headers.append(name, value)
   }
   return headers
+}
+
+type Captured = {
+  headers: Headers
+  body: Buffer
+  keys: readonly Uint8Array[]
+  /** Wall time in ms. */
+  now: number
+}
+
+/**
+ * Prints whether a webhook passes; if not, the reason, the likely mistakes and the signatures that
+ * the secrets give.
+ *
+ * @throws ExitError where it does not pass
+ */
+function verify(captured: Captured, { print, printError }: VerbDeps): void {
+  const { headers, body, keys, now } = captured
+  const fault = signatureFault(headers, body, keys, now)
+  if (fault !== undefined) {
+    printError([`Refused: ${fault}`, ...hints(captured)].join('\n'))
+    throw new ExitError(EXIT.fault)
+  }
+  const signers = keys.flatMap((key, i) =>
+    signatureFault(headers, body, [key], now) === undefined ? [i + 1] : [],
+  )
+  print(`Accepted: signed by secret ${signers.join(' and ')} of ${keys.length}.\n`)
+}
+
+/** What would have passed instead. */
+function hints({ headers, body, keys, now }: Captured): string[] {
+  const [id, timestamp] = headerNames(headers).map((name) => headers.get(name))
+  if (!id || !timestamp || !/^[0-9]{1,12}$/.test(timestamp)) return []
+  const then = Number(timestamp) * 1000
+  const faultThen = signatureFault(headers, body, keys, then)
+  if (faultThen === undefined) return ['The signature matches: only the timestamp is refused.']
+  const passes = (bytes: Buffer, by: readonly Uint8Array[]) =>
+    signatureFault(headers, bytes, by, then) === undefined
+
+  const found: string[] = []
+  if (signatureFault(headers, body, keys, now) !== faultThen)
+    found.push('The signature does not match either.')
+  const withoutLineEnd = Buffer.from(body.toString('latin1').replace(/\r?\n$/, ''), 'latin1')
+  if (passes(withoutLineEnd, keys))
+    found.push('The signature matches without the line end at the end of the body file.')
+  const textKeys = keys.flatMap((key) => {
+    const secret = encodeSecret(key)
+    return [Buffer.from(secret), Buffer.from(secret.slice('whsec_'.length))]
+  })
+  if (passes(body, textKeys))
+    found.push('The sender signed with the text of the secret, not with the bytes it encodes.')
+  const expected = keys.map((key) => signatureOf(key, id, timestamp, body))
+  return [...found, ...expected.map((it, i) => `Secret ${i + 1} of ${keys.length} gives: ${it}`)]
 }

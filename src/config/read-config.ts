@@ -1,51 +1,61 @@
-/** The configuration: read from flags and variables, or every fault in them. */
+/** Reads the configuration from flags and variables. */
 
 import { readFileSync } from 'node:fs'
-import {
-  ALL_SETTINGS,
-  BadValue,
-  type Config,
-  fail,
-  SETTINGS,
-  type Setting,
-  type SettingName,
-} from './settings.ts'
+import { BadValue, badValue } from '../domain/values.ts'
+import { ALL_SETTINGS, type Config, SETTINGS, type Setting, type SettingName } from './settings.ts'
 
 export type { Config } from './settings.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
+/** The values by flag; `true` for a flag without a value. */
+export type Flags = Readonly<Record<string, string | true | undefined>>
+
 /**
- * Reads the configuration: a flag wins over its variable, the variable over the default, and an
- * empty variable counts as unset.
+ * Reads the configuration. A flag wins over its variable, the variable over the default; an empty
+ * variable counts as unset.
  *
- * @param flags by flag; `true` where a flag came without a value
- * @param names the settings that are wanted
- * @returns the configuration, or every fault found
+ * @param names the settings to read
+ * @returns the configuration, or every fault in it
  */
 export function readConfig<Name extends SettingName = SettingName>(
-  flags: Readonly<Record<string, string | true>>,
+  flags: Flags,
   environment: Environment,
   names: readonly Name[] = ALL_SETTINGS as Name[],
 ): Pick<Config, Name> | string[] {
   const faults = unknownVariables(environment)
   const values: Record<string, unknown> = {}
-  for (const key of names) {
-    const setting: Setting<unknown> = SETTINGS[key]
+  for (const name of names) {
+    const setting: Setting = SETTINGS[name]
     try {
       const { source, text } = sourceOf(setting, flags, environment)
-      values[key] = text === undefined ? setting.none : parseFrom(source, text, setting)
+      values[name] = text === undefined ? setting.none : parseNamed(source, text, setting.parse)
     } catch (error) {
       if (!(error instanceof BadValue)) throw error
       faults.push(error.message)
     }
   }
-  faults.push(...exposure(values), ...lostTarget(values))
+  faults.push(...openHostFaults(values), ...targetFaults(values))
   return faults.length > 0 ? faults : Object.freeze(values as Pick<Config, Name>)
 }
 
-/** Nobody should find out from strangers that a service is open to them. */
-function exposure({ host, webhookSecrets, apiKeys, allowInsecure }: Partial<Config>): string[] {
+/**
+ * Parses the value of a flag or variable.
+ *
+ * @throws BadValue whose message begins with its name
+ */
+export function parseNamed<T>(name: string, text: string, parse: (text: string) => T): T {
+  try {
+    return parse(text)
+  } catch (error) {
+    if (error instanceof BadValue) badValue(`${name} ${error.message}`)
+    throw error
+  }
+}
+
+/** Other machines must not reach an open service unless the operator allows it. */
+function openHostFaults(values: Partial<Config>): string[] {
+  const { host, webhookSecrets, apiKeys, allowInsecure } = values
   if (allowInsecure !== false || host === undefined || isLoopback(host)) return []
   const missing = [
     ...(webhookSecrets?.length === 0 ? ['webhook secrets'] : []),
@@ -53,68 +63,52 @@ function exposure({ host, webhookSecrets, apiKeys, allowInsecure }: Partial<Conf
   ]
   if (missing.length === 0) return []
   return [
-    `others than this machine can reach ${host}, and there are no ${missing.join(' and no ')}: ` +
-      'set both (--webhook-secrets, --api-keys), or listen on this machine only ' +
-      '(--host 127.0.0.1), or allow it (--allow-insecure)',
+    `refusing to listen on ${host} without ${missing.join(' and ')}: ` +
+      'set --webhook-secrets and --api-keys, or use --host 127.0.0.1, or --allow-insecure',
   ]
 }
 
-/** A secret without its URL: one of the two got lost, and transactions would be only simulated. */
-function lostTarget(values: Partial<Config>): string[] {
-  // A URL that is no good is a fault of its own.
-  const lost = 'targetUrl' in values && values.targetUrl === undefined
-  return lost && values.targetSecret !== undefined
-    ? ['there is a target secret, and no target URL: set --target-url as well']
-    : []
-}
-
-/** Whether only this machine can reach an address. */
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   return /^(?:localhost|127(?:\.[0-9]{1,3}){3}|\[?::1\]?)$/i.test(host)
 }
 
+/** A secret without its URL: the URL was probably lost, and calls would only be simulated. */
+function targetFaults(values: Partial<Config>): string[] {
+  // Not where the URL has a fault of its own.
+  const unset = 'targetUrl' in values && values.targetUrl === undefined
+  if (!unset || values.targetSecret === undefined) return []
+  return ['there is a target secret without a target URL: set --target-url']
+}
+
 function sourceOf(
-  { flag, variable, file, switch: isSwitch, default: fallback }: Setting<unknown>,
-  flags: Readonly<Record<string, string | true>>,
+  { flag, variable, file, switch: isSwitch, default: fallback }: Setting,
+  flags: Flags,
   environment: Environment,
 ): { source: string; text: string | undefined } {
   const given = flags[flag]
   if (given === true && isSwitch) return { source: flag, text: 'true' }
-  if (given === true) fail(`${flag} needs a value`)
+  if (given === true) badValue(`${flag} needs a value`)
   if (given !== undefined) return { source: flag, text: given }
-  const path = file && environment[`${variable}_FILE`]
-  if (environment[variable]) {
-    if (path) fail(`${variable} and ${variable}_FILE are both set`)
-    return { source: variable, text: environment[variable] }
-  }
-  if (path) return { source: `${variable}_FILE`, text: readSecretFile(`${variable}_FILE`, path) }
-  return { source: variable, text: fallback }
-}
-
-function parseFrom<T>(source: string, text: string, { parse }: Setting<T>): T {
-  try {
-    return parse(text)
-  } catch (error) {
-    if (error instanceof BadValue) fail(`${source} ${error.message}`)
-    throw error
-  }
+  const fileVariable = `${variable}_FILE`
+  const path = file && environment[fileVariable]
+  if (path && environment[variable]) badValue(`${variable} and ${fileVariable} are both set`)
+  if (path) return { source: fileVariable, text: readSecretFile(fileVariable, path) }
+  return { source: variable, text: environment[variable] || fallback }
 }
 
 function readSecretFile(variable: string, path: string): string {
   try {
     return readFileSync(path, 'utf8').trim()
   } catch (error) {
-    return fail(`${variable}: ${(error as Error).message}`)
+    return badValue(`${variable}: ${(error as Error).message}`)
   }
 }
 
 function unknownVariables(environment: Environment): string[] {
-  const known = new Set<string>()
-  for (const { variable, file } of Object.values<Setting<unknown>>(SETTINGS)) {
-    known.add(variable)
-    if (file) known.add(`${variable}_FILE`)
-  }
-  return Object.entries(environment)
-    .filter(([name, value]) => value && name.startsWith('TXHOOK_') && !known.has(name))
-    .map(([name]) => `${name} is not a variable of txhook`)
+  const known = Object.values<Setting>(SETTINGS).flatMap(({ variable, file }) =>
+    file ? [variable, `${variable}_FILE`] : [variable],
+  )
+  return Object.keys(environment)
+    .filter((name) => name.startsWith('TXHOOK_') && environment[name] && !known.includes(name))
+    .map((name) => `${name} is not a variable of txhook`)
 }

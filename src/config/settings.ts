@@ -1,73 +1,38 @@
-/** The settings: what there is to decide, and what each may be. */
+/** The settings: what an operator decides. */
 
 import { parseSecret } from '../domain/standard-webhooks.ts'
-import { LOG_LEVELS, type LogLevel } from '../telemetry/log.ts'
+import { badValue, httpUrl, wholeNumber } from '../domain/values.ts'
+import { LOG_LEVELS } from '../telemetry/log.ts'
 
-/** Everything that an operator decides, checked. */
-export type Config = Readonly<{
-  /** TCP port; 0 takes a free one. */
-  port: number
-  host: string
-  /** The directory of everything that must outlive the process. */
-  dataDir: string
-  /** How long the simulated external call takes. */
-  processingDelayMs: number
-  /** Where each transaction is posted; undefined: the call is simulated. */
-  targetUrl: string | undefined
-  /** Signs what goes to the target. */
-  targetSecret: Uint8Array | undefined
-  /** How long a call to the target may take. */
-  targetTimeoutMs: number
-  /** Calls to the target under way at once. */
-  concurrency: number
-  /** Attempts until a transaction is FAILED. */
-  maxAttempts: number
-  /** Each webhook must be signed by one of these keys; none: signatures are not asked for. */
-  webhookSecrets: readonly Uint8Array[]
-  /** What needs a key takes any of these; none: everyone may. */
-  apiKeys: readonly string[]
-  /** Whether others than this machine may reach an open service. */
-  allowInsecure: boolean
-  maxBodyBytes: number
-  /** Unfinished transactions beyond which the webhook takes no new one. */
-  maxBacklog: number
-  logLevel: LogLevel
-}>
-
-/** A value that can't be: what it should have been. */
-export class BadValue extends Error {}
-
-export type Setting<T> = {
+export type Setting = {
   flag: string
   variable: string
-  /** As it would be written; undefined: none. */
-  default: string | undefined
-  /** What the configuration has where nothing is set. */
-  none?: T
+  /** As an operator would write it. */
+  default?: string
+  /** The value where nothing is set and there is no default. */
+  none?: unknown
   help: string
   /** The flag alone means true. */
   switch?: true
-  /** The variable `…_FILE` names a file that has the value. */
+  /** The variable with `_FILE` behind its name may name a file that contains the value. */
   file?: true
   /** @throws BadValue */
-  parse(text: string): T
+  parse(text: string): unknown
 }
 
-const THIRTY_DAYS_MS = 30 * 24 * 60 * 60 * 1000
-
-const TEN_MINUTES_MS = 10 * 60 * 1000
-
-/** Bun has no more requests of its own under way at once; the rest would wait, their time running. */
+/** Bun runs no more at once: the others would wait while their timeout runs. */
 const FETCHES_MAX = 256
 
-/** The settings, one place for all: flags, variables, defaults, and what the help says of them. */
-export const SETTINGS: { readonly [Key in keyof Config]: Setting<Config[Key]> } = {
+const SECRET = 'whsec_ and 24 to 64 bytes in base64'
+
+/** All settings. The configuration, the flags and the help follow from this one table. */
+export const SETTINGS = {
   port: {
     flag: '--port',
     variable: 'PORT',
     default: '8000',
     help: 'TCP port; 0 picks a free one',
-    parse: integer(0, 65_535),
+    parse: wholeNumber(0, 65_535),
   },
   host: {
     flag: '--host',
@@ -80,7 +45,7 @@ export const SETTINGS: { readonly [Key in keyof Config]: Setting<Config[Key]> } 
     flag: '--data-dir',
     variable: 'TXHOOK_DATA_DIR',
     default: './data',
-    help: 'holds txhook.db and all else that must outlive the process',
+    help: 'directory of txhook.db and all else that must outlive the process',
     parse: nonEmpty,
   },
   processingDelayMs: {
@@ -88,72 +53,72 @@ export const SETTINGS: { readonly [Key in keyof Config]: Setting<Config[Key]> } 
     variable: 'TXHOOK_PROCESSING_DELAY_MS',
     default: '30000',
     help: 'how long the simulated external call takes; 0 is allowed',
-    parse: integer(0, THIRTY_DAYS_MS),
+    parse: wholeNumber(0, 30 * 24 * 60 * 60 * 1000),
   },
   targetUrl: {
     flag: '--target-url',
     variable: 'TXHOOK_TARGET_URL',
-    default: undefined,
-    help: 'the external call is real: each transaction is posted to this URL',
-    parse: httpUrl,
+    none: undefined,
+    help: 'post each transaction to this URL; otherwise the external call is simulated',
+    parse: (text) => httpUrl(text).href,
   },
   targetSecret: {
     flag: '--target-secret',
     variable: 'TXHOOK_TARGET_SECRET',
-    default: undefined,
-    help: 'whsec_…: signs what goes to the target',
+    none: undefined,
+    help: 'whsec_…: signs what is posted to the target',
     file: true,
-    parse: (text) =>
-      parseSecret(text) ?? fail('must be one secret: whsec_ and 24 to 64 bytes in base64'),
+    parse: (text) => parseSecret(text) ?? badValue(`must be one secret: ${SECRET}`),
   },
   targetTimeoutMs: {
     flag: '--target-timeout-ms',
     variable: 'TXHOOK_TARGET_TIMEOUT_MS',
     default: '15000',
     help: 'how long a call to the target may take',
-    parse: integer(1, TEN_MINUTES_MS),
+    parse: wholeNumber(1, 10 * 60 * 1000),
   },
   concurrency: {
     flag: '--concurrency',
     variable: 'TXHOOK_CONCURRENCY',
     default: '64',
     help: 'calls to the target under way at once',
-    parse: integer(1, FETCHES_MAX),
+    parse: wholeNumber(1, FETCHES_MAX),
   },
   maxAttempts: {
     flag: '--max-attempts',
     variable: 'TXHOOK_MAX_ATTEMPTS',
     default: '8',
     help: 'attempts until a transaction is FAILED',
-    parse: integer(1, 1_000),
+    parse: wholeNumber(1, 1_000),
   },
   webhookSecrets: {
     flag: '--webhook-secrets',
     variable: 'TXHOOK_WEBHOOK_SECRETS',
-    default: undefined,
     none: [],
-    help: 'comma-separated whsec_…: every webhook must be signed by one of them',
+    help: 'comma-separated whsec_…: every webhook must be signed with one of them',
     file: true,
-    parse: (text) => listed(text).map((secret) => parseSecret(secret) ?? badSecret()),
+    parse: list(parseSecret, `must be comma-separated secrets, each ${SECRET}`),
   },
   apiKeys: {
     flag: '--api-keys',
     variable: 'TXHOOK_API_KEYS',
-    default: undefined,
     none: [],
     help: 'comma-separated: all but health, webhooks and docs needs one of them',
     file: true,
-    parse: (text) => listed(text).map((key) => (/^[!-~]+$/.test(key) ? key : badKey())),
+    parse: list(
+      (key) => (/^[!-~]+$/.test(key) ? key : undefined),
+      'must be comma-separated keys of visible ASCII characters',
+    ),
   },
   allowInsecure: {
     flag: '--allow-insecure',
     variable: 'TXHOOK_ALLOW_INSECURE',
     default: 'false',
-    help: 'start on a host that others reach without secrets or keys',
+    help: 'listen on any host without webhook secrets or API keys',
     switch: true,
     parse(text) {
-      if (text === 'true' || text === 'false') return text === 'true'
-      return fail('must be true or false')
+      if (text !== 'true' && text !== 'false') badValue('must be true or false')
+      return text === 'true'
     },
   },
   maxBodyBytes: {
@@ -161,65 +126,43 @@ export const SETTINGS: { readonly [Key in keyof Config]: Setting<Config[Key]> } 
     variable: 'TXHOOK_MAX_BODY_BYTES',
     default: '65536',
     help: 'longest webhook body',
-    parse: integer(1, 64 * 1024 * 1024),
+    parse: wholeNumber(1, 64 * 1024 * 1024),
   },
   maxBacklog: {
     flag: '--max-backlog',
     variable: 'TXHOOK_MAX_BACKLOG',
     default: '1000000',
-    help: 'unfinished transactions beyond which the webhook answers 503',
-    parse: integer(1, Number.MAX_SAFE_INTEGER),
+    help: 'limit of unfinished transactions; beyond it webhooks are refused with 503',
+    parse: wholeNumber(1, Number.MAX_SAFE_INTEGER),
   },
   logLevel: {
     flag: '--log-level',
     variable: 'TXHOOK_LOG_LEVEL',
     default: 'info',
     help: LOG_LEVELS.join(', '),
-    parse(text) {
-      const level = LOG_LEVELS.find((candidate) => candidate === text)
-      return level ?? fail(`must be one of ${LOG_LEVELS.join(', ')}`)
-    },
+    parse: (text) =>
+      LOG_LEVELS.find((level) => level === text) ??
+      badValue(`must be one of ${LOG_LEVELS.join(', ')}`),
   },
-}
+} satisfies Record<string, Setting>
 
-export type SettingName = keyof Config
+export type SettingName = keyof typeof SETTINGS
 
 export const ALL_SETTINGS = Object.keys(SETTINGS) as SettingName[]
 
-function integer(least: number, most: number): (text: string) => number {
-  return (text) => {
-    const value = /^[0-9]{1,16}$/.test(text) ? Number(text) : Number.NaN
-    if (value >= least && value <= most) return value
-    return fail(`must be a whole number from ${least} to ${most}, not "${text}"`)
-  }
-}
+/** The checked values of the settings. */
+export type Config = { readonly [Name in SettingName]: ValueOf<(typeof SETTINGS)[Name]> }
+
+type ValueOf<Row extends Setting> =
+  | ReturnType<Row['parse']>
+  | (Row extends { none: undefined } ? undefined : never)
 
 function nonEmpty(text: string): string {
-  return text === '' ? fail('must not be empty') : text
+  return text === '' ? badValue('must not be empty') : text
 }
 
-/** The value isn't shown: a URL may have a token in it. */
-function httpUrl(text: string): string {
-  const url = URL.parse(text)
-  const plain = url !== null && /^https?:$/.test(url.protocol) && !/[\s#]/.test(text)
-  if (!plain) fail('must be an http or https URL, without white space or a fragment')
-  if (url.username !== '' || url.password !== '') fail('must not have a user or a password in it')
-  return url.href
-}
-
-/** A file may have one on each line. */
-function listed(text: string): string[] {
-  return text.split(/[,\n]/).map((part) => part.trim())
-}
-
-function badKey(): never {
-  return fail('must be comma-separated keys of visible ASCII characters')
-}
-
-function badSecret(): never {
-  return fail('must be comma-separated secrets, each whsec_ and 24 to 64 bytes in base64')
-}
-
-export function fail(message: string): never {
-  throw new BadValue(message)
+/** Reads a list separated by commas, or by line ends in a file. A bad value is not shown. */
+function list<T>(read: (text: string) => T | undefined, rule: string) {
+  return (text: string): readonly T[] =>
+    text.split(/[,\n]/).map((part) => read(part.trim()) ?? badValue(rule))
 }

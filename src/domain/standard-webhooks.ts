@@ -1,18 +1,18 @@
 /**
- * Webhook signatures as Standard Webhooks has them (https://www.standardwebhooks.com, the symmetric
- * scheme v1): HMAC-SHA256 over `id.timestamp.body`, with the body as it came in.
+ * Signatures of Standard Webhooks (https://www.standardwebhooks.com, the symmetric scheme v1):
+ * HMAC-SHA256 over `id.timestamp.body`, with the bytes of the body as received.
  */
 
 import { createHmac, timingSafeEqual } from 'node:crypto'
 
 const PREFIX = 'whsec_'
-/** The specification's bounds for a secret. */
+/** By the specification. */
 const SECRET_BYTES_MIN = 24
 const SECRET_BYTES_MAX = 64
-/** How far a timestamp may be off, either way: longer, and old webhooks could be sent again. */
+/** How far a timestamp may be off, in either direction: limits replays. */
 const TOLERANCE_S = 300
 
-/** The key in a `whsec_…` secret; undefined where it isn't one. */
+/** The key of a `whsec_…` secret; undefined where the text is no such secret. */
 export function parseSecret(text: string): Uint8Array | undefined {
   const encoded = text.slice(PREFIX.length)
   if (!text.startsWith(PREFIX) || !/^[A-Za-z0-9+/]+={0,2}$/.test(encoded)) return undefined
@@ -20,12 +20,12 @@ export function parseSecret(text: string): Uint8Array | undefined {
   return key.length >= SECRET_BYTES_MIN && key.length <= SECRET_BYTES_MAX ? key : undefined
 }
 
-/** A key as its `whsec_…` secret. */
+/** The `whsec_…` secret of a key. */
 export function encodeSecret(key: Uint8Array): string {
   return `${PREFIX}${Buffer.from(key).toString('base64')}`
 }
 
-/** The `v1` signature of a body under an id and a timestamp in unix seconds. */
+/** The `v1` signature of a body. The timestamp is in unix seconds. */
 export function signatureOf(
   key: Uint8Array,
   id: string,
@@ -37,7 +37,7 @@ export function signatureOf(
 }
 
 /**
- * The three headers that sign a body.
+ * The three headers of a signed webhook.
  *
  * @param now wall time in ms
  */
@@ -51,11 +51,12 @@ export function signedHeaders(key: Uint8Array, id: string, now: number, body: Ui
 }
 
 /**
- * Says why a webhook doesn't count as signed, or undefined where it does.
+ * Verifies the signature of a webhook.
  *
  * @param body the bytes as received
- * @param keys any of them may have signed
+ * @param keys a signature by any of them passes
  * @param now wall time in ms
+ * @returns why it does not pass; undefined where it passes
  */
 export function signatureFault(
   headers: Headers,
@@ -68,7 +69,7 @@ export function signatureFault(
   for (const name of names) {
     const value = headers.get(name)
     if (value === null || value === '') return `The header ${name} is missing.`
-    // Doubled headers arrive as one, joined by a comma; none of the three may have one.
+    // Repeated headers arrive joined by ", ": none of the three may contain it.
     if (value.includes(', ')) return `The header ${name} came more than once.`
     values.push(value)
   }
@@ -88,7 +89,7 @@ export function signatureFault(
   return `No signature in ${signatureName} matches.`
 }
 
-/** The names of id, timestamp and signatures: `svix-*` ones count where no `webhook-*` one is sent. */
+/** The names of the three headers: `svix-*` where some are sent and no `webhook-*` is. */
 export function headerNames(headers: Headers): readonly [string, string, string] {
   const standard = ['webhook-id', 'webhook-timestamp', 'webhook-signature'] as const
   const svix = ['svix-id', 'svix-timestamp', 'svix-signature'] as const
@@ -96,7 +97,7 @@ export function headerNames(headers: Headers): readonly [string, string, string]
   return sent(svix) && !sent(standard) ? svix : standard
 }
 
-/** In a time that doesn't depend on where they differ. */
+/** Takes the same time wherever they differ. */
 function equal(candidate: Buffer, expected: Buffer): boolean {
   return candidate.length === expected.length && timingSafeEqual(candidate, expected)
 }

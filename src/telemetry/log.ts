@@ -10,7 +10,7 @@ import { printable } from './escape.ts'
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
-/** What happens, for operators: a message that is always the same, and what was special. */
+/** The log for operators: the message is constant, the fields hold what varies. */
 export type Log = Record<LogLevel, (message: string, fields?: Record<string, unknown>) => void>
 
 export type LogOptions = {
@@ -20,10 +20,10 @@ export type LogOptions = {
   write(line: string): void
 }
 
-/** What one field of an entry may hold, in UTF-16 code units: a line stays one to read. */
+/** Of one field of an entry, in UTF-16 code units. */
 const FIELD_LENGTH_MAX = 2_000
 
-/** The log of this process: LogTape keeps one configuration for all of it. */
+/** Creates the log. LogTape has one configuration for the process: the last one created counts. */
 export function createLog({ level, terminal, write }: LogOptions): Log {
   const format = terminal ? readableLine : getJsonLinesFormatter({ properties: 'flatten' })
   configureSync({
@@ -43,7 +43,7 @@ export function createLog({ level, terminal, write }: LogOptions): Log {
   }
 }
 
-/** Cuts what is too long, and shows as text what JSON can't. */
+/** Cuts long values, and turns what JSON can't hold into text. */
 function bounded(fields: Record<string, unknown> = {}): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => {
@@ -71,7 +71,7 @@ function isJson(value: unknown): boolean {
 
 const colored = getAnsiColorFormatter({ timestamp: 'time', category: () => '' })
 
-/** `09:45:34.207 INF stopping signal="SIGTERM"`; values are JSON, so that none spans lines. */
+/** `09:45:34.207 INF stopping signal="SIGTERM"`. As JSON, no value spans lines. */
 function readableLine(record: LogRecord): string {
   const fields = Object.entries(record.properties).map(([name, value]) => {
     const shown = value instanceof Error ? value.message : value

@@ -1,8 +1,8 @@
 import type { Clock } from '../clock.ts'
 
 /**
- * Says whether it is time again: at the first call, and then at most once in so many ms. For what
- * can happen thousands of times a second, and is told in the log once in a while.
+ * Limits how often an event is logged that may occur thousands of times a second. The function it
+ * returns is true at the first call, and then at most once in `ms`.
  */
 export function throttle({ monotonic }: Pick<Clock, 'monotonic'>, ms: number): () => boolean {
   let last = Number.NEGATIVE_INFINITY

@@ -1,13 +1,15 @@
 import { describe, expect, test } from 'bun:test'
-import { chmodSync, existsSync, writeFileSync } from 'node:fs'
+import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type CommandLineDeps, runCommandLine } from '../../src/commands/command-line.ts'
-import { type Config, type Environment, readConfig } from '../../src/config/read-config.ts'
+import {
+  type Config,
+  type Environment,
+  type Flags,
+  readConfig,
+} from '../../src/config/read-config.ts'
 import { SETTINGS } from '../../src/config/settings.ts'
-import { VERSION } from '../../src/version.ts'
 import { temporaryDirectory } from '../support/service.ts'
-
-type Flags = Parameters<typeof readConfig>[0]
+import { secretOf } from '../support/signature-cases.ts'
 
 function config(flags: Flags, environment: Environment = {}): Config {
   const read = readConfig(flags, environment)
@@ -21,10 +23,9 @@ function faults(flags: Flags, environment: Environment = {}): string[] {
   return read
 }
 
-const secretOf = (char: string) => `whsec_${Buffer.from(char.repeat(32)).toString('base64')}`
 const keyOf = (char: string) => Buffer.from(char.repeat(32))
 
-/** A setting with one value written in three ways, and what is to become of the first. */
+/** A setting, two valid values, what the first is read as, and the value where it is unset. */
 const GOOD: [key: keyof Config, flag: string, variable: string, read: unknown, unset: unknown][] = [
   ['port', '0', '65535', 0, 8000],
   ['host', '::1', '0.0.0.0', '::1', '127.0.0.1'],
@@ -44,7 +45,7 @@ const GOOD: [key: keyof Config, flag: string, variable: string, read: unknown, u
 
 describe.each(GOOD)('the setting %s', (key, first, second, value, unset) => {
   const { flag, variable } = SETTINGS[key]
-  // A secret for a target goes with one.
+  // A target secret needs a target URL.
   const read = (flags: Flags, environment: Environment = {}) =>
     config(key === 'targetSecret' ? { '--target-url': 'http://a/', ...flags } : flags, environment)
 
@@ -52,13 +53,13 @@ describe.each(GOOD)('the setting %s', (key, first, second, value, unset) => {
     expect(read({})[key]).toEqual(unset as Config[typeof key])
   })
 
-  test('takes its variable, and an empty one counts as unset', () => {
+  test('is read from its variable; an empty one counts as unset', () => {
     expect(read({}, { [variable]: first })[key]).toEqual(value as Config[typeof key])
     expect(read({}, { [variable]: '' })[key]).toEqual(unset as Config[typeof key])
     expect(read({}, { [variable]: undefined })[key]).toEqual(unset as Config[typeof key])
   })
 
-  test('takes its flag before its variable, also where that one is bad', () => {
+  test('is read from its flag before its variable, also where the variable is invalid', () => {
     for (const other of [second, '', ' bad ']) {
       expect(read({ [flag]: first }, { [variable]: other })[key]).toEqual(
         value as Config[typeof key],
@@ -69,7 +70,7 @@ describe.each(GOOD)('the setting %s', (key, first, second, value, unset) => {
   test('needs a value for its flag', () => {
     expect(faults({ [flag]: true })).toEqual([`${flag} needs a value`])
     expect(faults({ [flag]: true }, { [variable]: first })).toEqual([`${flag} needs a value`])
-    // An empty value is one, and a bad one.
+    // An empty value is a value, and is invalid.
     expect(faults({ [flag]: '' }, { [variable]: first })[0]).toStartWith(`${flag} must `)
   })
 })
@@ -128,7 +129,7 @@ const BAD: [key: keyof Config, values: string[]][] = [
 describe.each(BAD)('the setting %s', (key, values) => {
   const { flag, variable } = SETTINGS[key]
 
-  test.each(values)('is not %p', (value) => {
+  test.each(values)('refuses %p', (value) => {
     const [fault, ...more] = faults({ [flag]: value })
     expect(fault).toStartWith(`${flag} must `)
     expect(more).toBeEmpty()
@@ -137,21 +138,21 @@ describe.each(BAD)('the setting %s', (key, values) => {
   })
 })
 
-test('there is nothing among the settings that these tests don’t know', () => {
+test('these tests cover every setting', () => {
   const known = new Set<string>([...GOOD, ...BAD].map(([key]) => key))
-  // It alone has a flag without a value.
+  // The only flag without a value: see below.
   expect(Object.keys(SETTINGS).filter((key) => !known.has(key))).toEqual(['allowInsecure'])
 })
 
-test('a configuration can’t be changed', () => {
+test('a configuration is frozen', () => {
   expect(Object.isFrozen(config({}))).toBe(true)
 })
 
-test('a day and a month are delays', () => {
+test('a delay may be 30 days long', () => {
   expect(config({ '--processing-delay-ms': '2592000000' }).processingDelayMs).toBe(2_592_000_000)
 })
 
-test('several secrets are all taken, with spaces around the commas', () => {
+test('several secrets are all read, with spaces around the commas', () => {
   const secrets = `${secretOf('a')} , ${secretOf('b')},${secretOf('c')}`
   expect(config({ '--webhook-secrets': secrets }).webhookSecrets).toEqual(
     ['a', 'b', 'c'].map(keyOf),
@@ -163,7 +164,7 @@ test('API keys may be any visible ASCII, with spaces around the commas', () => {
   expect(config({ '--api-keys': `${keys} , a,\tb ` }).apiKeys).toEqual([keys, 'a', 'b'])
 })
 
-describe('what is allowed insecurely', () => {
+describe('--allow-insecure', () => {
   const { flag, variable } = SETTINGS.allowInsecure
 
   test.each([
@@ -177,11 +178,14 @@ describe('what is allowed insecurely', () => {
     [{ [flag]: 'false' }, { [variable]: 'true' }, false],
     [{ [flag]: true }, { [variable]: 'false' }, true],
     [{ [flag]: 'true' }, { [variable]: 'nonsense' }, true],
-  ] as [Flags, Environment, boolean][])('is by %j and %j: %p', (flags, environment, allowed) => {
-    expect(config(flags, environment).allowInsecure).toBe(allowed)
-  })
+  ] as [Flags, Environment, boolean][])(
+    'is read from %j and %j as %p',
+    (flags, environment, allowed) => {
+      expect(config(flags, environment).allowInsecure).toBe(allowed)
+    },
+  )
 
-  test.each(['', 'yes', '1', '0', 'TRUE', 'True', ' true', 'on', 'no'])('is not by %p', (value) => {
+  test.each(['', 'yes', '1', '0', 'TRUE', 'True', ' true', 'on', 'no'])('refuses %p', (value) => {
     expect(faults({ [flag]: value })).toEqual([`${flag} must be true or false`])
     if (value === '') return
     expect(faults({}, { [variable]: value })).toEqual([`${variable} must be true or false`])
@@ -220,23 +224,27 @@ describe('a host', () => {
     '127.255.255.254',
     '::1',
     '[::1]',
-  ])('that only this machine reaches needs neither secrets nor keys: %s', (host) => {
+  ])('that is a loopback address needs neither secrets nor keys: %s', (host) => {
     expect(config({ '--host': host }).host).toBe(host)
     expect(config({ '--host': host, ...secrets }).host).toBe(host)
     expect(config({}, { HOST: host }).host).toBe(host)
   })
 
-  test.each(OTHERS)('that others reach needs both, or leave: %s', (host) => {
+  test.each(OTHERS)('that other machines reach needs both, or --allow-insecure: %s', (host) => {
     const [fault = '', ...more] = faults({ '--host': host })
     expect(more).toBeEmpty()
-    expect(fault).toContain(` ${host}, and there are no webhook secrets and no API keys: `)
-    for (const way of ['--webhook-secrets, --api-keys', '--host 127.0.0.1', '--allow-insecure']) {
-      expect(fault).toContain(`(${way})`)
+    expect(fault).toContain(`refusing to listen on ${host} without webhook secrets and API keys: `)
+    for (const way of [
+      'set --webhook-secrets and --api-keys',
+      'use --host 127.0.0.1',
+      'or --allow-insecure',
+    ]) {
+      expect(fault).toContain(way)
     }
     expect(faults({}, { HOST: host })).toEqual([fault])
     expect(faults({ '--host': host, '--allow-insecure': 'false' })).toEqual([fault])
-    expect(faults({ '--host': host, ...secrets })[0]).toContain('there are no API keys: ')
-    expect(faults({ '--host': host, ...keys })[0]).toContain('there are no webhook secrets: ')
+    expect(faults({ '--host': host, ...secrets })[0]).toContain(' without API keys: ')
+    expect(faults({ '--host': host, ...keys })[0]).toContain(' without webhook secrets: ')
 
     expect(config({ '--host': host, ...secrets, ...keys }).host).toBe(host)
     expect(config({ '--host': host, '--allow-insecure': true }).host).toBe(host)
@@ -245,28 +253,28 @@ describe('a host', () => {
     expect(config({ '--host': host }, variables).host).toBe(host)
   })
 
-  test('that others reach is a fault among others', () => {
+  test('that other machines reach is one of several faults', () => {
     const all = faults({ '--host': '0.0.0.0', '--port': 'x' }, { TXHOOK_NOPE: '1' })
     expect(all).toHaveLength(3)
     expect(all.filter((fault) => fault.includes('0.0.0.0'))).toHaveLength(1)
-    // Bad secrets are one fault, and not two.
+    // Invalid secrets are not missing as well.
     const bad = faults({ '--host': '0.0.0.0', '--webhook-secrets': 'bad', ...keys })
     expect(bad.map((fault) => fault.split(' ')[0])).toEqual(['--webhook-secrets'])
     const lacking = faults({ '--host': '0.0.0.0', '--webhook-secrets': 'bad' })
     expect(lacking).toHaveLength(2)
-    expect(lacking[1]).toContain('there are no API keys: ')
+    expect(lacking[1]).toContain(' without API keys: ')
     const unclear = faults({ '--host': '0.0.0.0', '--allow-insecure': 'perhaps' })
     expect(unclear).toEqual(['--allow-insecure must be true or false'])
   })
 
-  test('of a server to ask needs neither', () => {
+  test('of a server to call needs neither', () => {
     for (const host of OTHERS) {
       expect(readConfig({ '--host': host }, {}, ['host', 'port'])).toEqual({ host, port: 8000 })
     }
   })
 })
 
-test('every fault is named, wherever it is', () => {
+test('every fault is named', () => {
   const all = faults(
     { '--port': '70000', '--host': true, '--log-level': 'loud' },
     {
@@ -293,7 +301,7 @@ test('every fault is named, wherever it is', () => {
   ])
 })
 
-test('only variables that begin with TXHOOK_ are looked for, letter by letter', () => {
+test('only variables that begin with TXHOOK_ must be known, in that exact case', () => {
   config({}, { PATH: '/bin', NODE_ENV: 'x', txhook_port: 'x', MY_TXHOOK_PORT: 'x', TXHOOK: 'x' })
   for (const name of [
     'TXHOOK_PORT',
@@ -312,7 +320,7 @@ test('no fault shows a secret', () => {
   expect(fault).not.toContain('bad')
 })
 
-test('no fault shows a key, a secret or what may be a token in a URL', () => {
+test('no fault shows a key, a secret, or a URL, which may contain a token', () => {
   const hidden = 'hidden-8d7fca12'
   for (const [{ flag, variable }, value] of [
     [SETTINGS.apiKeys, `${hidden},b c`],
@@ -340,7 +348,7 @@ describe('a secret from a file', () => {
     return path
   }
 
-  test('counts as the variable would, with or without a line end', () => {
+  test('is read with or without a line end', () => {
     using directory = temporaryDirectory()
     for (const text of [secretOf('a'), `${secretOf('a')}\n`, `${secretOf('a')}\r\n`]) {
       const path = fileWith(directory.path, text)
@@ -349,7 +357,7 @@ describe('a secret from a file', () => {
     }
   })
 
-  test('gives way to the flag, and an empty name to the variable', () => {
+  test('is not read where the flag is set, nor where the name is empty', () => {
     using directory = temporaryDirectory()
     const path = fileWith(directory.path, secretOf('a'))
     const flags = { '--webhook-secrets': secretOf('b') }
@@ -362,7 +370,7 @@ describe('a secret from a file', () => {
     expect(config({}, other).webhookSecrets).toEqual([keyOf('a')])
   })
 
-  test('and one from the variable can’t both be', () => {
+  test('and one in the variable are a fault', () => {
     using directory = temporaryDirectory()
     const path = fileWith(directory.path, secretOf('a'))
     const both = { TXHOOK_WEBHOOK_SECRETS: secretOf('a'), TXHOOK_WEBHOOK_SECRETS_FILE: path }
@@ -371,7 +379,7 @@ describe('a secret from a file', () => {
     ])
   })
 
-  test('is a fault where the file is missing, a directory, empty or bad', () => {
+  test('is a fault where the file is missing, a directory, empty or invalid', () => {
     using directory = temporaryDirectory()
     const paths = [
       join(directory.path, 'missing'),
@@ -409,20 +417,20 @@ describe('keys from a file', () => {
     ['comma-separated', 'key-a, key-b,key-c', ['key-a', 'key-b', 'key-c']],
     ['in both ways', 'key-a,key-b\nkey-c', ['key-a', 'key-b', 'key-c']],
     ['with blank lines around them', '\n\nkey-a\n\n', ['key-a']],
-  ])('count: %s', (_name, text, keys) => {
+  ])('are read: %s', (_name, text, keys) => {
     using directory = temporaryDirectory()
     const environment = { TXHOOK_API_KEYS_FILE: fileWith(directory.path, text) }
     expect(config({}, environment).apiKeys).toEqual(keys)
   })
 
-  test('of a target go with its URL', () => {
+  test('for a target need its URL', () => {
     const secret = { '--target-secret': secretOf('a') }
-    const alone = 'there is a target secret, and no target URL: set --target-url as well'
+    const alone = 'there is a target secret without a target URL: set --target-url'
     expect(faults(secret)).toEqual([alone])
     expect(faults({ ...secret, '--target-url': 'ftp://a/' })).toHaveLength(1)
   })
 
-  test('are secrets one on each line, and a target secret alone', () => {
+  test('are several secrets, one a line, but only one target secret', () => {
     using directory = temporaryDirectory()
     const two = fileWith(directory.path, `${secretOf('a')}\n${secretOf('b')}\n`)
     const { webhookSecrets } = config({}, { TXHOOK_WEBHOOK_SECRETS_FILE: two })
@@ -438,7 +446,7 @@ describe('keys from a file', () => {
     expect(targetSecret).toEqual(keyOf('a'))
   })
 
-  test('and from the variable can’t both be, but the flag wins over either', () => {
+  test('and in the variable are a fault, unless the flag is set', () => {
     using directory = temporaryDirectory()
     for (const [key, variable] of Object.entries(VARIABLES)) {
       const path = fileWith(directory.path, secretOf('a'))
@@ -455,7 +463,7 @@ describe('keys from a file', () => {
     }
   })
 
-  test('are a fault where the file is missing, a directory, empty or bad', () => {
+  test('are a fault where the file is missing, a directory, empty or invalid', () => {
     using directory = temporaryDirectory()
     const missing = join(directory.path, 'missing')
     const texts = ['', '\n', 'hidden key', 'hidden,,key', 'hidden\n\nkey', 'hidden\0key', '\ufeffä']
@@ -473,273 +481,5 @@ describe('keys from a file', () => {
         expect(more).toBeEmpty()
       }
     }
-  })
-})
-
-type Run = { exitCode: number; printed: string; complaint: string }
-
-/** Runs a command line in this process; a server ends as soon as it listens and was used. */
-async function run(
-  words: string[],
-  environment: Environment = {},
-  use: (url: string) => Promise<void> = () => Promise.reject(new Error('the server started')),
-): Promise<Run> {
-  const printed: string[] = []
-  const complaints: string[] = []
-  const used = Promise.withResolvers<string>()
-  const deps: CommandLineDeps = {
-    environment,
-    terminal: false,
-    print(text) {
-      printed.push(text)
-      const [url] = /http:[^"]+/.exec(text) ?? []
-      if (url) use(url).then(() => used.resolve('SIGTERM'), used.reject)
-    },
-    printError: (text) => void complaints.push(text),
-    stopSignal: () => used.promise,
-    exit(code) {
-      throw new Error(`exit ${code}`)
-    },
-  }
-  const exitCode = await runCommandLine(words, deps)
-  return { exitCode, printed: printed.join(''), complaint: complaints.join('') }
-}
-
-describe('the command line', () => {
-  test.each([['version'], ['--version'], ['-V'], ['serve --version']])(
-    'prints its version: %s',
-    async (line) => {
-      const done = { exitCode: 0, printed: `${VERSION}\n`, complaint: '' }
-      expect(await run(line.split(' '))).toEqual(done)
-    },
-  )
-
-  test.each([['--help'], ['-h'], ['help']])('prints its help: %s', async (line) => {
-    const { exitCode, printed, complaint } = await run(line.split(' '))
-    expect([exitCode, complaint]).toEqual([0, ''])
-    for (const verb of ['serve', 'healthcheck', 'version']) expect(printed).toContain(verb)
-  })
-
-  test.each([['serve --help'], ['help serve']])(
-    'prints every flag with its variable and default: %s',
-    async (line) => {
-      const { exitCode, printed, complaint } = await run(line.split(' '))
-      expect([exitCode, complaint]).toEqual([0, ''])
-      const words = printed.replace(/\s+/g, ' ')
-      for (const { flag, variable, default: fallback } of Object.values(SETTINGS)) {
-        expect(words).toContain(` ${flag} `)
-        expect(words).toContain(`(${variable}; default: ${fallback ?? 'none'})`)
-      }
-    },
-  )
-
-  /** What comes on standard error, without the headline. */
-  const complaints: [line: string[], environment: Environment, faults: string[]][] = [
-    [['--bogus'], {}, ['--bogus is not a flag of txhook']],
-    [
-      ['--bogus=1', '--other', '2'],
-      {},
-      ['--bogus is not a flag of txhook', '--other is not a flag of txhook'],
-    ],
-    [['-x'], {}, ['-x is not a flag of txhook']],
-    [['--PORT=1'], {}, ['--PORT is not a flag of txhook']],
-    [['--no-port'], {}, ['--no-port is not a flag of txhook']],
-    [['serv'], {}, ['"serv" is not a verb of txhook']],
-    [['serve', 'now'], {}, ['"now" is not a verb of txhook']],
-    [['serve', 'serve'], {}, ['"serve" is not a verb of txhook']],
-    [['healthcheck', '--bogus'], {}, ['--bogus is not a flag of txhook']],
-    [['--port'], {}, ['--port needs a value']],
-    [['--port', '--host', 'localhost'], {}, ['--port needs a value']],
-    [['--port='], {}, ['--port must be a whole number from 0 to 65535, not ""']],
-    [['--port=x'], {}, ['--port must be a whole number from 0 to 65535, not "x"']],
-    [['serve', '--port', '-1'], {}, ['--port must be a whole number from 0 to 65535, not "-1"']],
-    [
-      ['--port', '1', '--port', 'x'],
-      {},
-      ['--port must be a whole number from 0 to 65535, not "x"'],
-    ],
-    [[], { TXHOOK_NOPE: '1' }, ['TXHOOK_NOPE is not a variable of txhook']],
-    [['healthcheck'], { PORT: 'x' }, ['PORT must be a whole number from 0 to 65535, not "x"']],
-    [
-      ['start', '--bogus', 'value', '--port=70000', '--log-level', 'loud'],
-      { TXHOOK_NOPE: '1', TXHOOK_MAX_BACKLOG: 'many', PORT: 'unread' },
-      [
-        '"start" is not a verb of txhook',
-        '--bogus is not a flag of txhook',
-        'TXHOOK_NOPE is not a variable of txhook',
-        '--port must be a whole number from 0 to 65535, not "70000"',
-        'TXHOOK_MAX_BACKLOG must be a whole number from 1 to 9007199254740991, not "many"',
-        '--log-level must be one of debug, info, warn, error',
-      ],
-    ],
-  ]
-
-  test.each(complaints)(
-    '%j with %j exits 2 and names every fault',
-    async (line, environment, all) => {
-      const { exitCode, printed, complaint } = await run(line, environment)
-      const [headline, ...named] = complaint.trimEnd().split('\n')
-      expect(headline).toBe("txhook: can't start:")
-      expect(named.map((fault) => fault.trim()).sort()).toEqual(all.sort())
-      expect([exitCode, printed]).toEqual([2, ''])
-    },
-  )
-
-  test.each([['version extra'], ['version --bogus'], ['help nonsense']])(
-    'takes nothing more where nothing more is due: %s',
-    async (line) => {
-      const { exitCode, printed, complaint } = await run(line.split(' '))
-      expect([exitCode, printed]).toEqual([2, ''])
-      expect(complaint).not.toBeEmpty()
-    },
-  )
-
-  test('doesn’t show the value of a flag that it doesn’t know: it may be a secret', async () => {
-    const secret = secretOf('s')
-    for (const line of [
-      ['--webhook-secret', secret],
-      [`--webhook-secret=${secret}`],
-      ['--bogus', secret, '--port', 'x'],
-    ]) {
-      const { exitCode, complaint } = await run(line)
-      expect(exitCode).toBe(2)
-      expect(complaint).not.toContain(secret.slice(6, 20))
-    }
-  })
-
-  test('gives the settings of flags in both forms to the verb', async () => {
-    using server = Bun.serve({ port: 0, fetch: () => new Response('', { status: 200 }) })
-    const port = String(server.port)
-    for (const line of [['--port', port], [`--port=${port}`]]) {
-      expect((await run(['healthcheck', ...line])).exitCode).toBe(0)
-    }
-    expect((await run(['healthcheck'], { PORT: port })).exitCode).toBe(0)
-  })
-})
-
-describe('serve', () => {
-  test('is the default, creates what is missing, answers, and ends with 0', async () => {
-    using directory = temporaryDirectory()
-    const dataDir = join(directory.path, 'new', 'data')
-    for (const verb of [[], ['serve']]) {
-      let ready: number | undefined
-      const line = [...verb, '--port', '0', '--data-dir', dataDir]
-      const { exitCode, printed, complaint } = await run(line, {}, async (url) => {
-        ready = (await fetch(`${url}/readyz`)).status
-      })
-      expect([exitCode, ready, complaint]).toEqual([0, 200, ''])
-      const lines = printed.trimEnd().split('\n')
-      const messages = lines.map((text) => (JSON.parse(text) as { message: string }).message)
-      expect(messages.at(-4)).toStartWith('listening on http://127.0.0.1:')
-      expect(messages.at(-3)).toStartWith('the service is open: ')
-      expect(messages.slice(-2)).toEqual(['stopping', 'stopped'])
-    }
-  })
-
-  test.each([[['--host', '0.0.0.0']], [['--host=::']], [['--host', '192.168.1.1', '--port', 'x']]])(
-    'is refused on a host that others reach, with all ways out: %j',
-    async (line) => {
-      using directory = temporaryDirectory()
-      const dataDir = join(directory.path, 'data')
-      const { exitCode, printed, complaint } = await run([...line, '--data-dir', dataDir])
-      expect([exitCode, printed, existsSync(dataDir)]).toEqual([2, '', false])
-      for (const way of ['--webhook-secrets', '--api-keys', '--host 127.0.0.1']) {
-        expect(complaint).toContain(way)
-      }
-      expect(complaint).toContain('--allow-insecure')
-      expect(complaint.includes('--port must be')).toBe(line.includes('x'))
-    },
-  )
-
-  test.each([
-    [
-      ['--webhook-secrets', secretOf('a'), '--api-keys', 'key-a'],
-      [401, 401],
-    ],
-    [['--allow-insecure'], [415, 200]],
-    [
-      ['--allow-insecure', '--api-keys', 'key-a'],
-      [415, 401],
-    ],
-    [
-      ['--allow-insecure=true', '--webhook-secrets', secretOf('a')],
-      [401, 200],
-    ],
-  ])('starts on every address with both, or where it is allowed: %j', async (line, statuses) => {
-    using directory = temporaryDirectory()
-    const address = ['--host', '0.0.0.0', '--port', '0', '--data-dir', directory.path]
-    let answers: number[] = []
-    const { exitCode, printed, complaint } = await run([...address, ...line], {}, async (url) => {
-      const { port } = new URL(url)
-      const type = statuses[0] === 401 ? 'application/json' : 'text/plain'
-      const headers = { 'content-type': type }
-      const init = { method: 'POST', headers, body: '{}' }
-      const asked = [fetch(`http://127.0.0.1:${port}/webhook`, init)]
-      asked.push(fetch(`http://127.0.0.1:${port}/v1/transactions`))
-      answers = (await Promise.all(asked)).map(({ status }) => status)
-    })
-    expect([exitCode, complaint, answers]).toEqual([0, '', statuses])
-    // And says what is open to whom.
-    const anyone = (what: string) => printed.includes(`anyone who reaches it can ${what}`)
-    expect([anyone('post'), anyone('read')]).toEqual(statuses.map((status) => status !== 401))
-    for (const hidden of [secretOf('a').slice(6, 20), 'key-a'])
-      expect(printed).not.toContain(hidden)
-  })
-
-  test('ends with 1 where the port is taken, and lets go of the directory', async () => {
-    using directory = temporaryDirectory()
-    using server = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response() })
-    const line = ['--port', String(server.port), '--data-dir', directory.path]
-    for (let i = 0; i < 2; i++) {
-      const { exitCode, complaint } = await run(line)
-      expect(exitCode).toBe(1)
-      expect(complaint).toStartWith(`txhook: Can't listen on 127.0.0.1:${server.port}: `)
-    }
-  })
-
-  test('ends with 1 where the data directory is a file', async () => {
-    using directory = temporaryDirectory()
-    const dataDir = join(directory.path, 'file')
-    writeFileSync(dataDir, '')
-    const { exitCode, complaint } = await run(['--port', '0', '--data-dir', dataDir])
-    expect(exitCode).toBe(1)
-    expect(complaint).toContain(dataDir)
-  })
-})
-
-describe('the health check', () => {
-  test('asks for /readyz, and any answer but 200 is a fault', async () => {
-    const paths: string[] = []
-    let status = 200
-    using server = Bun.serve({
-      port: 0,
-      fetch(request) {
-        paths.push(new URL(request.url).pathname)
-        return new Response('', { status })
-      },
-    })
-    const line = ['healthcheck', '--port', String(server.port)]
-    expect(await run(line)).toEqual({ exitCode: 0, printed: '', complaint: '' })
-    for (status of [503, 500, 404, 204]) {
-      const { exitCode, complaint } = await run(line)
-      expect(exitCode).toBe(1)
-      expect(complaint).toContain(String(status))
-    }
-    expect(new Set(paths)).toEqual(new Set(['/readyz']))
-  })
-
-  test('where nobody listens is a fault that names the address', async () => {
-    const server = Bun.serve({ port: 0, fetch: () => new Response() })
-    const { port } = server
-    await server.stop(true)
-    const { exitCode, complaint } = await run(['healthcheck', '--port', String(port)])
-    expect(exitCode).toBe(1)
-    expect(complaint).toContain(`http://127.0.0.1:${port}/readyz`)
-  })
-
-  test('of a server that listens everywhere asks on the loopback address', async () => {
-    using server = Bun.serve({ port: 0, hostname: '0.0.0.0', fetch: () => new Response() })
-    const line = ['healthcheck', '--port', String(server.port), '--host', '0.0.0.0']
-    expect((await run(line)).exitCode).toBe(0)
   })
 })

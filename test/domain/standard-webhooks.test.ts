@@ -11,7 +11,7 @@ import {
   signedHeaders,
 } from '../support/signature-cases.ts'
 
-describe('the contract of signatures, case by case', () => {
+describe('the signatures of the contract', () => {
   test.each(signatureCases(START).map((it) => [it.name, it] as const))('%s', async (_name, it) => {
     await using service = testService({ flags: SIGNATURE_FLAGS })
     const send = (path: string, init: RequestInit) =>
@@ -29,7 +29,7 @@ test.each([
   [301, 401],
 ])('a timestamp %i s from the wall clock is answered with %i', async (seconds, status) => {
   await using service = testService({ flags: SIGNATURE_FLAGS })
-  // Whole seconds count: the rest of the second that it is now makes no difference.
+  // Only whole seconds count.
   for (const ms of [0, 999]) {
     service.clock.stepWall(ms - (service.clock.now().wall % 1000))
     const body = JSON.stringify(transactionBody({ transaction_id: `ms_${ms}` }))
@@ -38,7 +38,7 @@ test.each([
   }
 })
 
-test('a timestamp is judged by the wall clock, stepped or not', async () => {
+test('a timestamp is compared with the wall clock, also after a step', async () => {
   await using service = testService({ flags: SIGNATURE_FLAGS })
   const body = JSON.stringify(transactionBody())
   const headers = signedHeaders(body, START)
@@ -50,7 +50,7 @@ test('a timestamp is judged by the wall clock, stepped or not', async () => {
   expect((await service.post(body, headers)).status).toBe(202)
 })
 
-test('headers that were added twice are refused, the same value or not', async () => {
+test('a repeated header is refused, with the same value or another', async () => {
   await using service = testService({ flags: SIGNATURE_FLAGS })
   const body = JSON.stringify(transactionBody())
   const signed = signedHeaders(body, START)
@@ -74,13 +74,13 @@ test('headers that were added twice are refused, the same value or not', async (
   }
 })
 
-test('without secrets nobody looks at signatures', async () => {
+test('without secrets signatures are not checked', async () => {
   await using service = testService()
   const headers = { 'webhook-id': '', 'webhook-signature': 'nonsense' }
   expect((await service.post(transactionBody(), headers)).status).toBe(202)
 })
 
-test('a webhook that was signed may be sent again, and is then a replay', async () => {
+test('a signed webhook that is sent again is a replay', async () => {
   await using service = testService({ flags: SIGNATURE_FLAGS })
   const body = JSON.stringify(transactionBody())
   const headers = signedHeaders(body, START)
@@ -88,14 +88,14 @@ test('a webhook that was signed may be sent again, and is then a replay', async 
   expect((await service.post(body, headers)).headers.get('idempotent-replayed')).toBe('true')
 })
 
-test('reading takes no signature', async () => {
+test('reading needs no signature', async () => {
   await using service = testService({ flags: SIGNATURE_FLAGS })
   const body = JSON.stringify(transactionBody())
   await service.post(body, signedHeaders(body, START))
   expect((await service.get('/v1/transactions/txn_001')).status).toBe(200)
 })
 
-test('a refusal says which header is at fault and tells neither secret nor signature', async () => {
+test('a refusal names the header, and shows neither secret nor signature', async () => {
   await using service = testService({ flags: SIGNATURE_FLAGS })
   const body = JSON.stringify(transactionBody())
   const [secret] = SIGNATURE_SECRETS

@@ -1,6 +1,6 @@
 /**
- * What the contract says of signed webhooks, as data for `checkCase`. `standardwebhooks` signs, so
- * that our verification isn't judged by itself.
+ * The contract of signed webhooks as cases for `checkCase`. `standardwebhooks` signs them: the
+ * verification is tested against another implementation.
  */
 
 import { Webhook } from 'standardwebhooks'
@@ -12,14 +12,14 @@ import {
 } from './contract-cases.ts'
 import { transactionBody } from './service.ts'
 
-const secretOf = (char: string) => `whsec_${Buffer.from(char.repeat(32)).toString('base64')}`
+export const secretOf = (char: string) => `whsec_${Buffer.from(char.repeat(32)).toString('base64')}`
 
-/** The service has both; senders sign with either while they rotate. */
+/** The service accepts both; senders sign with either during a rotation. */
 export const SIGNATURE_SECRETS = [secretOf('a'), secretOf('b')] as const
 const [OLD_SECRET, NEW_SECRET] = SIGNATURE_SECRETS
-const STRANGE_SECRET = secretOf('c')
+const UNKNOWN_SECRET = secretOf('c')
 
-/** The flags that the cases expect; all others may be anything. */
+/** The flags that the cases need; all others may have any value. */
 export const SIGNATURE_FLAGS = {
   ...CONTRACT_FLAGS,
   '--webhook-secrets': SIGNATURE_SECRETS.join(','),
@@ -28,13 +28,13 @@ export const SIGNATURE_FLAGS = {
 type Signed = {
   id?: string
   secret?: string
-  /** What the timestamp is ahead of now. */
+  /** How far the timestamp is ahead of now. */
   aheadMs?: number
-  /** What is signed, where that isn't the body. */
+  /** What is signed, where that is not the body. */
   signedBody?: string | Buffer
 }
 
-/** The headers of a signed webhook, as a sender makes them. */
+/** The headers that a sender makes. */
 export function signedHeaders(body: string | Buffer, now: number, signed: Signed = {}) {
   const { id = 'msg_1', secret = OLD_SECRET, aheadMs = 0, signedBody = body } = signed
   const time = new Date(now + aheadMs)
@@ -46,7 +46,7 @@ export function signedHeaders(body: string | Buffer, now: number, signed: Signed
   }
 }
 
-/** As the oracle has it, but for bytes that are no text and timestamps that are none. */
+/** As `standardwebhooks` signs, but also bytes that are no text and malformed timestamps. */
 function signatureOfBytes(id: string, timestamp: string, body: string | Buffer): string {
   const key = Buffer.from(OLD_SECRET.slice('whsec_'.length), 'base64')
   const hmac = new Bun.CryptoHasher('sha256', key).update(`${id}.${timestamp}.`).update(body)
@@ -68,10 +68,10 @@ function without(headers: Record<string, string>, name: string): Record<string, 
 }
 
 /**
- * The cases, signed at `now` (wall time in ms). None is near the bounds of the tolerance: they hold
- * for a minute on a service whose clock runs.
+ * The cases, signed at `now` (wall time in ms). None is near the bounds of the tolerance: they are
+ * right for a minute where the clock of the service runs.
  *
- * @param prefix of the transaction ids: another one, and the cases can run again
+ * @param prefix of the transaction ids; with another one the cases can run again
  */
 export function signatureCases(now: number, prefix = 'signed'): ContractCase[] {
   let count = 0
@@ -101,7 +101,7 @@ export function signatureCases(now: number, prefix = 'signed'): ContractCase[] {
     passes: boolean,
     edit: (headers: SignedHeaders, body: string) => Record<string, string>,
   ) => make(name, passes, (body) => edit(signedHeaders(body, now), body))
-  /** The header's value made from the true one. */
+  /** Edits the valid value of the signature header. */
   const signature = (
     name: string,
     passes: boolean,
@@ -115,10 +115,10 @@ export function signatureCases(now: number, prefix = 'signed'): ContractCase[] {
     make(name, false, (body) => {
       const text = value(Math.floor(now / 1000))
       const headers = { ...signedHeaders(body, now), 'webhook-timestamp': text }
-      // Truly signed, timestamp included: it is the timestamp alone that is refused.
+      // The signature is valid: only the timestamp is refused.
       return { ...headers, 'webhook-signature': signatureOfBytes('msg_1', text, body) }
     })
-  /** Another request than a good webhook, signed or not, and the check that it fails first. */
+  /** A request with several faults, and the answer to the first. */
   const first = (
     name: string,
     headersOf: (body: string | Buffer, at: number) => Record<string, string>,
@@ -143,7 +143,7 @@ export function signatureCases(now: number, prefix = 'signed'): ContractCase[] {
   return [
     signed('signed with the first secret', true, { secret: OLD_SECRET }),
     signed('signed with the second secret', true, { secret: NEW_SECRET }),
-    signed('signed with a strange secret', false, { secret: STRANGE_SECRET }),
+    signed('signed with an unknown secret', false, { secret: UNKNOWN_SECRET }),
     signed('an id with dots, slashes and spaces', true, { id: 'msg.1/ü ?,x' }),
     signed('200 s old', true, { aheadMs: -200_000 }),
     signed('200 s ahead', true, { aheadMs: 200_000 }),
@@ -153,13 +153,13 @@ export function signatureCases(now: number, prefix = 'signed'): ContractCase[] {
     signed('signed over another body', false, { signedBody: '{}' }),
     signed('signed over no body', false, { signedBody: '' }),
 
-    make('not signed at all', false, () => unsigned),
+    make('without any signature header', false, () => unsigned),
     ...standard.map((name) => edited(`without ${name}`, false, (it) => without(it, name))),
     ...standard.map((name) =>
       edited(`with an empty ${name}`, false, (it) => ({ ...it, [name]: '' })),
     ),
     ...standard.map((name) =>
-      // This is how a header that was sent twice arrives.
+      // A repeated header arrives in this form.
       edited(`with ${name} twice`, false, (it) => ({ ...it, [name]: `${it[name]}, ${it[name]}` })),
     ),
     edited('with another id', false, (it) => ({ ...it, 'webhook-id': 'msg_2' })),
@@ -174,16 +174,16 @@ export function signatureCases(now: number, prefix = 'signed'): ContractCase[] {
     timestamp('a timestamp with an exponent', (seconds) => `${seconds / 10}e1`),
     timestamp('a timestamp in hex', (seconds) => `0x${seconds.toString(16)}`),
     timestamp('a timestamp that is a date', () => new Date(now).toISOString()),
-    timestamp('no number for a timestamp', () => 'NaN'),
+    timestamp('a timestamp that is no number', () => 'NaN'),
 
     signature('a wrong signature before the right one', true, (it) => `${other} ${it}`),
     signature('a wrong signature behind the right one', true, (it) => `${it} ${other}`),
     signature('other versions beside the right one', true, (it) => `v1a,x v2,y ${it}`),
     signature('the right one as the 32nd', true, (it) => `${`${other} `.repeat(31)}${it}`),
-    signature('the right one far down the list', true, (it) => `${`${other} `.repeat(64)}${it}`),
-    signature('signatures of a strange and of a known secret', true, (it, body) => {
-      const strange = signedHeaders(body, now, { secret: STRANGE_SECRET })
-      return `${strange['webhook-signature']} ${it}`
+    signature('the right one after 64 others', true, (it) => `${`${other} `.repeat(64)}${it}`),
+    signature('signatures of an unknown and of a known secret', true, (it, body) => {
+      const unknown = signedHeaders(body, now, { secret: UNKNOWN_SECRET })
+      return `${unknown['webhook-signature']} ${it}`
     }),
     signature('two wrong signatures', false, () => `${other} ${other}`),
     signature('a comma-separated list', false, (it) => `${other},${it}`),
@@ -192,7 +192,7 @@ export function signatureCases(now: number, prefix = 'signed'): ContractCase[] {
     signature('the version in capitals', false, (it) => it.replace('v1,', 'V1,')),
     signature('the version alone', false, () => 'v1,'),
     signature('a signature cut off', false, (it) => it.slice(0, -5)),
-    signature('a signature with something behind it', false, (it) => `${it}A`),
+    signature('a signature with a character after it', false, (it) => `${it}A`),
     signature('a signature in hex', false, (it) => {
       return `v1,${Buffer.from(it.slice(3), 'base64').toString('hex')}`
     }),
@@ -207,12 +207,12 @@ export function signatureCases(now: number, prefix = 'signed'): ContractCase[] {
       })),
     ),
     edited('a right webhook set, beside a wrong svix one', true, (it, body) => ({
-      ...svixNames(signedHeaders(body, now, { secret: STRANGE_SECRET })),
+      ...svixNames(signedHeaders(body, now, { secret: UNKNOWN_SECRET })),
       ...it,
     })),
     edited('a wrong webhook set, beside a right svix one', false, (it, body) => ({
       ...svixNames(it),
-      ...signedHeaders(body, now, { secret: STRANGE_SECRET }),
+      ...signedHeaders(body, now, { secret: UNKNOWN_SECRET }),
     })),
     edited('the svix names, beside an empty webhook-id', false, (it) => ({
       ...svixNames(it),

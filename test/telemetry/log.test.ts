@@ -11,7 +11,7 @@ function logOf(terminal: boolean, level: LogLevel = 'debug'): Written {
   return { ...createLog({ level, terminal, write: (line) => void lines.push(line) }), lines }
 }
 
-/** What one entry is written as. */
+/** The line of one entry. */
 function written(terminal: boolean, fields: Fields, message = 'it happened'): string {
   const log = logOf(terminal)
   log.error(message, fields)
@@ -22,14 +22,14 @@ function written(terminal: boolean, fields: Fields, message = 'it happened'): st
 const json = (fields: Fields, message?: string) =>
   JSON.parse(written(false, fields, message)) as Fields
 
-/** What a terminal shows, without the colors that the log itself puts there. */
+/** The line on a terminal, without the colors of the log. */
 const shown = (fields: Fields, message?: string) =>
   stripVTControlCharacters(written(true, fields, message))
 
-/** Controls (C0, C1, DEL), separators of lines and paragraphs, and what turns text around. */
+/** Controls (C0, C1, DEL), line and paragraph separators, and bidirectional controls. */
 const UNPRINTABLE = /[\p{Cc}\u2028\u2029\p{Bidi_Control}]/u
 
-/** One of each kind that could begin a line, move the cursor or turn the text around. */
+/** One of each kind that could begin a line, move the cursor or reverse the text. */
 const NASTY = [
   '\n',
   '\r',
@@ -59,7 +59,7 @@ const NASTY = [
 // biome-ignore lint/suspicious/noControlCharactersInRegex: colors begin with one
 const COLOR = /\x1b\[\d+m/g
 
-/** How many changes of color the log itself puts into a line without fields. */
+/** The number of color changes in a line without fields. */
 const COLORS = Object.fromEntries(
   (['debug', 'info', 'warn', 'error'] as const).map((level) => {
     const log = logOf(true)
@@ -119,7 +119,7 @@ describe.each([
   ['for a terminal', true],
 ])('a line %s', (_name, terminal) => {
   test.each(NASTY.map((text) => [JSON.stringify(text), text]))(
-    'stays one, and shows no control character: %s',
+    'is one line without control characters: %s',
     (_shown, text) => {
       for (const value of [
         text,
@@ -136,7 +136,7 @@ describe.each([
     },
   )
 
-  test('stays one whatever text is in it', () => {
+  test('is one line for any text', () => {
     const text = fc.oneof(
       fc.string({ unit: 'binary' }),
       fc.string({ unit: fc.constantFrom(...NASTY, '"', '\\', '\\u', ' ', 'a', '\ud800') }),
@@ -169,7 +169,7 @@ describe.each([
     ['an object', (length: number) => ({ a: { b: 'x'.repeat(length) } })],
     ['an error', (length: number) => new Error('x'.repeat(length))],
     ['a cause', (length: number) => new Error('outer', { cause: new Error('x'.repeat(length)) })],
-  ])('has a length, and what is cut is told by an ellipsis: %s', (_kind, make) => {
+  ])('cuts long values, with an ellipsis: %s', (_kind, make) => {
     const short = written(terminal, { value: make(100), after: 'here' })
     expect(short).not.toContain('…')
     const long = written(terminal, { value: make(1_000_000), after: 'here' })
@@ -178,14 +178,14 @@ describe.each([
     expect(long).toContain('here')
   })
 
-  test('cuts no text of 2,000 characters, and any longer one', () => {
+  test('cuts text that is longer than 2,000 characters', () => {
     const text = 'x'.repeat(2_000)
     const line = written(terminal, { value: text })
     expect(line).toContain(`"${text}"`)
     expect(written(terminal, { value: `${text}y` })).toContain(`"${text}…"`)
   })
 
-  test('is written from its level on', () => {
+  test('is written where its level is high enough', () => {
     const levels = ['debug', 'info', 'warn', 'error'] as const
     for (const [i, level] of levels.entries()) {
       const log = logOf(terminal, level)
@@ -196,7 +196,7 @@ describe.each([
   })
 })
 
-test('any text comes back from a line of JSON as it was', () => {
+test('any text is read back unchanged from a line of JSON', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 500 }), (value) => {
       expect(json({ value }).value).toBe(value)
