@@ -13,7 +13,8 @@ export function isoTimeOrNull(time: number | null): string | null {
 }
 
 /** Temporal accepts more: leap seconds, lower case, short zones, years of six digits. */
-const TIME = /^(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?)(?:(?<=:\d\d:\d\d)[.,](\d+))?(Z|[+-]\d\d:?\d\d)$/
+const TIME =
+  /^(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?)(?:(?<=:\d\d:\d\d)[.,](\d+))?(Z|[+-]\d\d:?\d\d)$/
 
 /**
  * Reads a time with a zone: ms since the epoch. A fraction of a millisecond is rounded up, since

@@ -1,8 +1,8 @@
 /** The parts of the OpenAPI document that several routes share. */
 
 import { PROBLEMS, type ProblemCode } from '../problem.ts'
-import type { Parameter } from '../query.ts'
-import { type components, parameters } from './schemas.ts'
+import { PARAMETERS, type Parameter } from '../query.ts'
+import type { components } from './schemas.ts'
 
 export const WEBHOOK = content('application/json', 'Webhook')
 export const TRANSACTION = content('application/json', 'Transaction')
@@ -38,5 +38,8 @@ function content(type: string, schema: keyof (typeof components)['schemas']) {
 
 /** The parameters of a list. */
 export function parametersOf(names: readonly Parameter[]) {
-  return names.map((name) => ({ name, in: 'query' as const, ...parameters[name] }))
+  return names.map((name) => {
+    const { schema, help: description } = PARAMETERS[name]
+    return { name, in: 'query' as const, schema, description }
+  })
 }

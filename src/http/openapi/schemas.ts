@@ -1,6 +1,7 @@
 /** What the OpenAPI document says of bodies and of parameters. */
 
 import type { ElysiaSwaggerConfig } from '@elysiajs/swagger'
+import { FILTER_NAMES, FILTERS } from '../../domain/filter.ts'
 import {
   ACCOUNT_LENGTH_MAX,
   ATTEMPT_OUTCOMES,
@@ -9,7 +10,6 @@ import {
   TRANSACTION_ID_LENGTH_MAX,
 } from '../../domain/transaction.ts'
 import { PROBLEMS } from '../problem.ts'
-import { FILTER, LIMIT_DEFAULT, LIMIT_MAX, type Parameter } from '../query.ts'
 
 type Components = NonNullable<NonNullable<ElysiaSwaggerConfig['documentation']>['components']>
 type Schemas = NonNullable<Components['schemas']>
@@ -58,31 +58,6 @@ function page(row: string): Schemas[string] {
       next_cursor: { type: 'string', nullable: true, description: 'Null on the last page.' },
     },
   }
-}
-
-/** What a parameter of a list may be. */
-export const parameters: Record<Parameter, { schema: object; description: string }> = {
-  status: {
-    schema: { type: 'string', enum: [...STATUSES] },
-    description: 'Only those in this state.',
-  },
-  currency: { schema: { type: 'string' }, description: 'Only those in this currency.' },
-  transaction_id: {
-    schema: { type: 'string' },
-    description: 'Only those of this transaction.',
-  },
-  source_account: { schema: { type: 'string' }, description: 'Only those from this account.' },
-  destination_account: { schema: { type: 'string' }, description: 'Only those to this account.' },
-  created_from: { schema: time, description: 'Only those accepted at this time or after it.' },
-  created_to: { schema: time, description: 'Only those accepted before this time.' },
-  limit: {
-    schema: { type: 'integer', minimum: 1, maximum: LIMIT_MAX, default: LIMIT_DEFAULT },
-    description: 'Rows at most.',
-  },
-  cursor: {
-    schema: { type: 'string' },
-    description: 'The `next_cursor` of the page before; otherwise the newest are shown.',
-  },
 }
 
 /** What the docs page begins with: every error that can be answered, in one table. */
@@ -182,7 +157,7 @@ export const components = {
           type: 'object',
           description: 'Those that are FAILED and have all of these; empty: all that are FAILED.',
           additionalProperties: false,
-          properties: Object.fromEntries(FILTER.map((name) => [name, parameters[name].schema])),
+          properties: Object.fromEntries(FILTER_NAMES.map((name) => [name, FILTERS[name].schema])),
         },
         dry_run: { type: 'boolean', description: 'Only count them.' },
       },

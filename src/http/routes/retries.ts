@@ -1,12 +1,13 @@
 import { Elysia } from 'elysia'
 import type { Config } from '../../config/read-config.ts'
+import { FILTER_NAMES } from '../../domain/filter.ts'
 import { parseStrictJson } from '../../domain/strict-json.ts'
 import type { JsonObject } from '../../domain/transaction.ts'
 import type { Store } from '../../store/sqlite/open-store.ts'
 import { readBody, requireJson } from '../body.ts'
 import { authenticatedErrors, RETRIES, RETRY, TRANSACTION } from '../openapi/responses.ts'
 import { Problem, type ProblemPart } from '../problem.ts'
-import { FILTER, filterOf, readParameters, readQuery } from '../query.ts'
+import { filterOf, readParameters, readQuery } from '../query.ts'
 import { dataResponse, decodedId, transactionResponse, unknownTransaction } from '../response.ts'
 
 export type RetriesDeps = {
@@ -108,7 +109,7 @@ async function readRetry(request: Request, { config }: RetriesDeps) {
   if (parts.length > 0) throw invalidRetry(parts)
   const { filter, dry_run, ...others } = body
   const given = objectAt('filter', filter, parts)
-  const parameters = readParameters(Object.entries(given), FILTER, 'filter.', parts)
+  const parameters = readParameters(Object.entries(given), FILTER_NAMES, 'filter.', parts)
   if (parameters.status !== undefined && parameters.status !== 'FAILED') {
     const message = 'must be FAILED, or be left out: nothing else can be tried again'
     parts.push({ path: 'filter.status', code: 'value', message })

@@ -1,6 +1,7 @@
 import { Elysia } from 'elysia'
-import { isoTime } from '../../clock.ts'
-import { timeOrNull, transactionJson } from '../../domain/transaction-json.ts'
+import { FILTER_NAMES } from '../../domain/filter.ts'
+import { isoTime, isoTimeOrNull } from '../../domain/iso-time.ts'
+import { transactionJson } from '../../domain/transaction-json.ts'
 import type { Store } from '../../store/sqlite/open-store.ts'
 import type { Attempt } from '../../store/sqlite/reads.ts'
 import {
@@ -10,7 +11,7 @@ import {
   TRANSACTION,
   TRANSACTIONS,
 } from '../openapi/responses.ts'
-import { FILTER, filterOf, LIMIT_DEFAULT, readQuery } from '../query.ts'
+import { filterOf, LIMIT_DEFAULT, readQuery } from '../query.ts'
 import {
   dataResponse,
   decodedId,
@@ -84,13 +85,13 @@ export function transactions({ store }: TransactionsDeps) {
     )
 }
 
-const LIST = [...FILTER, 'limit', 'cursor'] as const
+const LIST = [...FILTER_NAMES, 'limit', 'cursor'] as const
 
 function attemptJson(stored: Attempt) {
   return {
     attempt: stored.attempt,
     started_at: isoTime(stored.startedAt),
-    finished_at: timeOrNull(stored.finishedAt),
+    finished_at: isoTimeOrNull(stored.finishedAt),
     outcome: stored.outcome,
     http_status: stored.httpStatus,
     detail: stored.detail,
