@@ -1,6 +1,6 @@
 /**
- * The parameters of lists and of bulk retries, in a query or as the members of a JSON object. Both
- * are read alike.
+ * What requests say by their URL, and the parameters of lists and of bulk retries: they come in a
+ * query or as the members of a JSON object, and are read alike.
  */
 
 import { FILTERS, type TransactionFilter, textUpTo } from '../domain/filter.ts'
@@ -57,6 +57,22 @@ export function filterOf(filter: TransactionFilter) {
 /** The cursor of a page that begins after the row with this id, in the order of the list. */
 export function cursorBefore(id: number): string {
   return Buffer.from(String(id)).toString('base64url')
+}
+
+/**
+ * Reads the id in the path of a request that takes no query.
+ *
+ * @param params of the route: Elysia has null for what it cannot decode, whatever its types say
+ * @throws Problem invalid_parameters, invalid_path
+ */
+export function readTransactionId(
+  { transaction_id: id }: { transaction_id: string | null },
+  { url }: Request,
+): string {
+  readQuery(url, [])
+  // Bun puts a replacement character in place of bytes that are neither UTF-8 nor percent-encoded.
+  if (id !== null && !url.includes('\ufffd')) return id
+  throw new Problem('invalid_path', 'The transaction_id in the path is not percent-encoded UTF-8.')
 }
 
 /**

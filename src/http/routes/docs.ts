@@ -1,8 +1,9 @@
-import { type ElysiaSwaggerConfig, swagger } from '@elysiajs/swagger'
+import { swagger } from '@elysiajs/swagger'
 import { Elysia } from 'elysia'
-import { version } from 'swagger-ui-dist/package.json'
+import { version as uiVersion } from 'swagger-ui-dist/package.json'
 import style from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' }
 import script from 'swagger-ui-dist/swagger-ui-bundle.js' with { type: 'file' }
+import { components, DESCRIPTION } from '../openapi/schemas.ts'
 
 /** Only what this executable holds; Swagger UI sets styles of its own as it draws. */
 const POLICY =
@@ -20,7 +21,9 @@ const ICON = '<link rel="icon" href="data:,">'
  * The docs page (`/swagger`) and the OpenAPI document (`/swagger/json`). The page loads only what
  * this executable holds.
  */
-export function docs(documentation: NonNullable<ElysiaSwaggerConfig['documentation']>) {
+export function docsRoutes(version: string) {
+  const info = { title: 'txhook', version, description: DESCRIPTION }
+  const documentation = { info, components, security: [{ apiKey: [] }] }
   const options = { provider: 'swagger-ui', theme: '/swagger/ui.css', documentation } as const
   const page = swagger(options)
     .handle(new Request('http://localhost/swagger'))
@@ -47,7 +50,7 @@ function withOwnScripts(page: string): string {
 }
 
 function asset(request: Request, path: string, type: string): Response {
-  const etag = `"${version}"`
+  const etag = `"${uiVersion}"`
   const known = request.headers.get('if-none-match') === etag
   const response = known ? new Response(null, { status: 304 }) : answer(Bun.file(path), type)
   response.headers.set('etag', etag)

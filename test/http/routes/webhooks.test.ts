@@ -441,7 +441,7 @@ describe('an unexpected fault', () => {
       type: 'about:blank',
       title: 'Internal Server Error',
       status: 500,
-      detail: 'The service has a fault.',
+      detail: 'The service failed to answer the request.',
       code: 'internal_error',
       request_id: requestId,
     })
