@@ -1,7 +1,6 @@
 /**
- * What a list of transactions can be narrowed by, and a bulk retry too. The query string, the body
- * of a retry, the SQL, the OpenAPI document and the command line all follow from this one table: a
- * new filter is a new row.
+ * The filters of lists and bulk retries. The query string, the body of a retry, the SQL, the
+ * OpenAPI document and the command line follow from this one table: a new filter is a new row.
  */
 
 import { parseIsoTime } from './iso-time.ts'

@@ -1,6 +1,6 @@
 /**
- * What requests say by their URL, and the parameters of lists and of bulk retries: they come in a
- * query or as the members of a JSON object, and are read alike.
+ * Reads the path and the query. A bulk retry has its parameters in a JSON object instead: they are
+ * read like those of a query.
  */
 
 import { FILTERS, type TransactionFilter, textUpTo } from '../domain/filter.ts'
@@ -11,7 +11,7 @@ import { Problem, type ProblemPart } from './problem.ts'
 export const LIMIT_DEFAULT = 50
 export const LIMIT_MAX = 250
 
-/** The filters, and what lists take besides. */
+/** The filters, and the other parameters of lists. */
 export const PARAMETERS = {
   ...FILTERS,
   transaction_id: {
@@ -60,9 +60,9 @@ export function cursorBefore(id: number): string {
 }
 
 /**
- * Reads the id in the path of a request that takes no query.
+ * Reads the id in the path of a request without parameters in its query.
  *
- * @param params of the route: Elysia has null for what it cannot decode, whatever its types say
+ * @param params of the route; Elysia gives null for what it cannot decode, whatever its types say
  * @throws Problem invalid_parameters, invalid_path
  */
 export function readTransactionId(
