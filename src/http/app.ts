@@ -1,10 +1,14 @@
 import { Elysia } from 'elysia'
 import type { Config } from '../config/read-config.ts'
-import { StorageUnavailable } from '../store/sqlite/database/commit-queue.ts'
-import type { Log } from '../telemetry/log.ts'
-import { throttle } from '../telemetry/throttle.ts'
 import { createAccessCheck, pathOf } from './access.ts'
-import { notFound, Problem, problemOf, problemResponse, REQUEST_ID } from './problem.ts'
+import {
+  createFailureResponse,
+  type FailureDeps,
+  notFound,
+  Problem,
+  problemResponse,
+  REQUEST_ID,
+} from './problem.ts'
 import { type ConflictDeps, conflictRoutes } from './routes/conflicts.ts'
 import { docsRoutes } from './routes/docs.ts'
 import { type HealthDeps, healthRoutes } from './routes/health.ts'
@@ -18,10 +22,8 @@ export type AppDeps = HealthDeps &
   TransactionDeps &
   Omit<RetryDeps, 'extendTimeout'> &
   ConflictDeps &
-  WebhookDeps & { log: Log; version: string; config: Pick<Config, 'apiKeys'> }
-
-/** Storage that refuses a write may refuse thousands a second: one log entry in this many ms. */
-const REFUSAL_LOG_MS = 10_000
+  WebhookDeps &
+  FailureDeps & { version: string; config: Pick<Config, 'apiKeys'> }
 
 /**
  * The HTTP API as a function from request to response, without a listener. `extendTimeout` is
@@ -31,13 +33,13 @@ export type App = { fetch(request: Request, extendTimeout?: () => void): Promise
 
 /** Puts the routes together. */
 export function createApp(deps: AppDeps): App {
-  const { clock, log, version, config } = deps
+  const failureResponse = createFailureResponse(deps)
   const extensions = new WeakMap<Request, () => void>()
   // By default Elysia expects host names of at least four characters.
   const app = new Elysia({ strictPath: true, handler: { standardHostname: false } })
     // Before all routes: it applies to those that come after it.
     .onError(({ code, error, request }) =>
-      code === 'NOT_FOUND' ? problemResponse(noRoute(request)) : failure(error),
+      code === 'NOT_FOUND' ? problemResponse(noRoute(request)) : failureResponse(error),
     )
     .use(healthRoutes(deps))
     .use(webhookRoutes(deps))
@@ -45,28 +47,12 @@ export function createApp(deps: AppDeps): App {
     .use(retryRoutes({ ...deps, extendTimeout: (request) => extensions.get(request)?.() }))
     .use(conflictRoutes(deps))
     .use(metricsRoute(deps))
-    .use(docsRoutes(version))
+    .use(docsRoutes(deps.version))
 
   const checkAccess = createAccessCheck(
-    config.apiKeys,
+    deps.config.apiKeys,
     (path) => methodsOf(app.routes, path).length > 0,
   )
-  const shouldLogRefusal = throttle(clock, REFUSAL_LOG_MS)
-
-  /** The answer to a request that failed. Logs what operators should know of it. */
-  function failure(error: unknown): Response {
-    const problem = problemOf(error)
-    const response = problemResponse(problem)
-    const request_id = response.headers.get(REQUEST_ID)
-    if (problem.code === 'internal_error') log.error('a request failed', { request_id, error })
-    const refused = error instanceof StorageUnavailable && error.reason !== 'closed'
-    if (refused && shouldLogRefusal()) {
-      const { reason } = error
-      if (reason === 'overloaded') log.warn('there are too many requests', { request_id })
-      else log.error('the storage refuses requests', { request_id, reason })
-    }
-    return response
-  }
 
   function noRoute({ method, url }: Request): Problem {
     const methods = methodsOf(app.routes, pathOf(url))
@@ -84,7 +70,7 @@ export function createApp(deps: AppDeps): App {
         if (extendTimeout) extensions.set(request, extendTimeout)
         return withCommonHeaders(await app.fetch(request))
       } catch (error) {
-        return withCommonHeaders(failure(error))
+        return withCommonHeaders(failureResponse(error))
       }
     },
   }

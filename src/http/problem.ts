@@ -4,7 +4,10 @@
  */
 
 import { STATUS_CODES } from 'node:http'
+import type { Clock } from '../clock.ts'
 import { StorageUnavailable } from '../store/sqlite/database/commit-queue.ts'
+import type { Log } from '../telemetry/log.ts'
+import { throttle } from '../telemetry/throttle.ts'
 
 /** Every error that is answered: its code, status and meaning. */
 export const PROBLEMS = {
@@ -66,8 +69,46 @@ export function notFound(): Problem {
   return new Problem('not_found', 'There is no such path.')
 }
 
+/** In every answer, in the body of a problem, and in its log entry where there is one. */
+export const REQUEST_ID = 'x-request-id'
+
+/** The answer to a request with a problem. */
+export function problemResponse({ code, message: detail, errors, headers }: Problem): Response {
+  const { status } = PROBLEMS[code]
+  const title = STATUS_CODES[status]
+  const request_id = crypto.randomUUID()
+  const body = { type: 'about:blank', title, status, detail, code, request_id, errors }
+  return Response.json(body, {
+    status,
+    headers: { ...headers, 'content-type': 'application/problem+json', [REQUEST_ID]: request_id },
+  })
+}
+
+/** Storage that refuses a write may refuse thousands a second: one log entry in this many ms. */
+const REFUSAL_LOG_MS = 10_000
+
+export type FailureDeps = { clock: Clock; log: Pick<Log, 'warn' | 'error'> }
+
+/** A function that answers a request with any error, and logs what operators should know of it. */
+export function createFailureResponse({ clock, log }: FailureDeps): (error: unknown) => Response {
+  const shouldLogRefusal = throttle(clock, REFUSAL_LOG_MS)
+  return (error) => {
+    const problem = problemOf(error)
+    const response = problemResponse(problem)
+    const request_id = response.headers.get(REQUEST_ID)
+    if (problem.code === 'internal_error') log.error('a request failed', { request_id, error })
+    const refused = error instanceof StorageUnavailable && error.reason !== 'closed'
+    if (refused && shouldLogRefusal()) {
+      const { reason } = error
+      if (reason === 'overloaded') log.warn('there are too many requests', { request_id })
+      else log.error('the storage refuses requests', { request_id, reason })
+    }
+    return response
+  }
+}
+
 /** The problem that an error is to the sender. What is not meant for senders is `internal_error`. */
-export function problemOf(error: unknown): Problem {
+function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error
   if (!(error instanceof StorageUnavailable)) {
     return new Problem('internal_error', 'The service failed to answer the request.')
@@ -86,19 +127,4 @@ export function problemOf(error: unknown): Problem {
     default:
       return error.reason satisfies never
   }
-}
-
-/** In every answer, in the body of a problem, and in its log entry where there is one. */
-export const REQUEST_ID = 'x-request-id'
-
-/** The answer to a request with a problem. */
-export function problemResponse({ code, message: detail, errors, headers }: Problem): Response {
-  const { status } = PROBLEMS[code]
-  const title = STATUS_CODES[status]
-  const request_id = crypto.randomUUID()
-  const body = { type: 'about:blank', title, status, detail, code, request_id, errors }
-  return Response.json(body, {
-    status,
-    headers: { ...headers, 'content-type': 'application/problem+json', [REQUEST_ID]: request_id },
-  })
 }

@@ -71,9 +71,7 @@ export function healthRoutes({ clock, health, alive }: HealthDeps) {
           summary: 'Readiness: send no requests on 503',
           responses: {
             200: {
-              description:
-                'Transactions are accepted. `checks.target` says since when the target has been ' +
-                'failing; they are accepted meanwhile, too.',
+              description: 'It accepts transactions, also while the target (`checks.target`) fails',
             },
             ...problemResponses('not_ready'),
           },

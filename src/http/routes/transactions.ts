@@ -12,24 +12,22 @@ export type TransactionDeps = { store: Pick<Store, 'find' | 'list' | 'attempts'>
 
 const PARAMETERS = [...FILTER_NAMES, 'limit', 'cursor'] as const
 
+const ERRORS_OF_ONE = authenticatedErrors(
+  'invalid_path',
+  'transaction_not_found',
+  'invalid_parameters',
+  'storage_unavailable',
+  'shutting_down',
+)
+
 /** The transactions and their attempts. */
 export function transactionRoutes({ store }: TransactionDeps) {
-  const errorsOfOne = authenticatedErrors(
-    'invalid_path',
-    'transaction_not_found',
-    'invalid_parameters',
-    'storage_unavailable',
-    'shutting_down',
-  )
   return new Elysia({ detail: { tags: ['Transactions'] } })
     .get(
       '/v1/transactions',
       async ({ request }) => {
-        const {
-          cursor: before,
-          limit = LIMIT_DEFAULT,
-          ...filter
-        } = readQuery(request.url, PARAMETERS)
+        const query = readQuery(request.url, PARAMETERS)
+        const { cursor: before, limit = LIMIT_DEFAULT, ...filter } = query
         const { data, next } = await store.list(filterOf(filter), { before, limit }, request.signal)
         return pageResponse(data.map(transactionJson), next)
       },
@@ -58,7 +56,7 @@ export function transactionRoutes({ store }: TransactionDeps) {
       {
         detail: {
           summary: 'A transaction',
-          responses: { 200: success('The transaction', 'Transaction'), ...errorsOfOne },
+          responses: { 200: success('The transaction', 'Transaction'), ...ERRORS_OF_ONE },
         },
       },
     )
@@ -71,7 +69,7 @@ export function transactionRoutes({ store }: TransactionDeps) {
       {
         detail: {
           summary: 'The attempts of a transaction, first to last',
-          responses: { 200: success('All attempts begun', 'Attempts'), ...errorsOfOne },
+          responses: { 200: success('All attempts begun', 'Attempts'), ...ERRORS_OF_ONE },
         },
       },
     )
