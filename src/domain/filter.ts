@@ -1,12 +1,11 @@
 /**
- * What a list of transactions can be narrowed by, and a bulk retry too. The query string, the body
- * of a retry, the SQL, the OpenAPI document and the command line all follow from this one table: a
- * new filter is a new row.
+ * The filters of lists and bulk retries. The query string, the body of a retry, the SQL, the
+ * OpenAPI document and the command line follow from this one table: a new filter is a new row.
  */
 
 import { parseIsoTime } from './iso-time.ts'
 import { minorDigits } from './money.ts'
-import { ACCOUNT_LENGTH_MAX, STATUSES, type StoredTransaction } from './transaction.ts'
+import { ACCOUNT_LENGTH_MAX, STATUSES, type Status, type StoredTransaction } from './transaction.ts'
 import { badValue } from './values.ts'
 
 type FilterRow = {
@@ -15,7 +14,7 @@ type FilterRow = {
   /** @throws BadValue */
   parse(text: string): string | number
   /** Of the OpenAPI document. */
-  schema: object
+  schema: { type: 'string'; format?: 'date-time'; enum?: Status[] }
   help: string
   /** What the value is compared with. */
   column: keyof StoredTransaction
@@ -79,7 +78,7 @@ export const FILTERS = {
     column: 'createdAt',
     comparison: '<',
   },
-} as const satisfies Record<string, FilterRow>
+} satisfies Record<string, FilterRow>
 
 export type FilterName = keyof typeof FILTERS
 

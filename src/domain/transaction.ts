@@ -131,8 +131,8 @@ export function parseTransaction(
 
 /** The fields in which two transactions of one `transaction_id` differ; none: they are the same. */
 export function differences(stored: Transaction, received: Transaction): Difference[] {
-  const before = fieldsOf(stored)
-  const now = fieldsOf(received)
+  const before = fieldsJson(stored)
+  const now = fieldsJson(received)
   // 1 USD and 1 JPY show the same number: then only the currency differs, and says so.
   return FIELDS.filter((field) => before[field] !== now[field]).map((field) => ({
     field,
@@ -141,23 +141,19 @@ export function differences(stored: Transaction, received: Transaction): Differe
   }))
 }
 
-/** The five fields as JSON shows them. */
-function fieldsOf(transaction: Transaction): Record<Field, string | number> {
+/** The five fields as JSON has them: the amount in major units, a number that is exact. */
+export function fieldsJson(transaction: Transaction): Record<Field, string | number> {
+  const { currency } = transaction
+  const digits = minorDigits(currency)
+  // A code that leaves the list must stay in the table while transactions with it are stored.
+  if (digits === undefined) throw new Error(`The currency ${currency} has no minor digits.`)
   return {
     transaction_id: transaction.transactionId,
     source_account: transaction.sourceAccount,
     destination_account: transaction.destinationAccount,
-    amount: shownAmount(transaction),
-    currency: transaction.currency,
+    amount: majorUnits(transaction.amount, digits),
+    currency,
   }
-}
-
-/** The amount in major units: a number that is exact. */
-export function shownAmount({ amount, currency }: Transaction): number {
-  const digits = minorDigits(currency)
-  // A code that leaves the list one day must stay known for showing what was stored under it.
-  if (digits === undefined) throw new Error(`There are no minor digits for ${currency}.`)
-  return majorUnits(amount, digits)
 }
 
 function identifier(path: Field, value: unknown, lengthMax: number, faults: FieldFault[]): string {

@@ -8,13 +8,14 @@ export function badValue(message: string): never {
 }
 
 /**
- * A reader of whole numbers in decimal digits.
+ * A reader of whole numbers in decimal digits, no more of them than `max` has.
  *
  * @returns a function that throws BadValue
  */
 export function wholeNumber(min: number, max: number): (text: string) => number {
   return (text) => {
-    const value = /^[0-9]{1,16}$/.test(text) ? Number(text) : Number.NaN
+    const isNumber = /^[0-9]+$/.test(text) && text.length <= String(max).length
+    const value = isNumber ? Number(text) : Number.NaN
     if (value >= min && value <= max) return value
     return badValue(`must be a whole number from ${min} to ${max}, not "${text}"`)
   }

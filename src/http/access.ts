@@ -1,13 +1,13 @@
 /**
- * API keys: whoever reads transactions or retries them bears one (RFC 6750, 2.1). Default deny:
- * a route needs a key unless its path is listed here.
+ * The checks that come before a route: the length of the URL, the site that sent the request, and
+ * the API key (RFC 6750, 2.1). A path needs a key unless it is listed here.
  */
 
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { Problem } from './problem.ts'
+import { notFound, Problem } from './problem.ts'
 
-/** Health is for machines that have no key; webhooks are signed; the docs tell nothing secret. */
-const OPEN_PATHS: ReadonlySet<string> = new Set([
+/** Health checks have no key, webhooks are signed, and the docs contain no data. */
+const PATHS_WITHOUT_KEY: ReadonlySet<string> = new Set([
   '/',
   '/livez',
   '/readyz',
@@ -20,36 +20,60 @@ const OPEN_PATHS: ReadonlySet<string> = new Set([
   '/swagger/ui.css',
 ])
 
-/** Whether a path is for everyone. */
-export function isOpen(pathname: string): boolean {
-  return OPEN_PATHS.has(pathname)
-}
+/** The longest id has 255 characters, which are 2,295 when percent-encoded. */
+const URL_LENGTH_MAX = 8_000
 
 /**
- * A function that lets a request pass which bears one of the keys, and throws otherwise. Keys are
- * compared by their SHA-256, so that the time it takes says nothing about them.
+ * A function that throws where a request must not reach its route.
  *
- * @throws Problem invalid_api_key
+ * @param apiKeys none: every request is allowed
+ * @param isRoute whether there is a route at a path: an unknown one is 404 with and without a key
+ * @throws Problem uri_too_long, cross_site, not_found, invalid_api_key
  */
-export function createKeyCheck(keys: readonly string[]): (headers: Headers) => void {
-  const digests = keys.map(digestOf)
-  return (headers) => {
-    const authorization = headers.get('authorization')
-    if (authorization === null) throw unauthorized('The header Authorization is missing.')
-    const key = /^bearer +(\S+)$/i.exec(authorization)?.[1]
-    if (key === undefined) throw unauthorized('The header Authorization must be "Bearer KEY".')
-    const digest = digestOf(key)
-    // All of them, whichever it is.
-    const matches = digests.filter((candidate) => timingSafeEqual(candidate, digest))
-    if (matches.length === 0) throw unauthorized('The API key is not known.')
+export function createAccessCheck(
+  apiKeys: readonly string[],
+  isRoute: (path: string) => boolean,
+): (request: Request) => void {
+  const digests = apiKeys.map(digestOf)
+  return ({ url, method, headers }) => {
+    if (url.length > URL_LENGTH_MAX) {
+      const detail = `The URI must have at most ${URL_LENGTH_MAX} characters.`
+      throw new Problem('uri_too_long', detail)
+    }
+    // Browsers send this header. A page of another site could otherwise post for its visitors.
+    const site = method === 'POST' ? headers.get('sec-fetch-site') : null
+    if (site !== null && site !== 'same-origin' && site !== 'none') {
+      throw new Problem('cross_site', 'Requests from pages of other sites are refused.')
+    }
+    if (digests.length === 0) return
+    const path = pathOf(url)
+    if (PATHS_WITHOUT_KEY.has(path)) return
+    if (!isRoute(path)) throw notFound()
+    checkKey(headers.get('authorization'), digests)
   }
+}
+
+/** The path of a URL; empty where the URL is not valid, as with a malformed Host header. */
+export function pathOf(url: string): string {
+  return URL.parse(url)?.pathname ?? ''
+}
+
+/** Keys are compared by their SHA-256: the time that this takes does not depend on the keys. */
+function checkKey(authorization: string | null, digests: readonly Buffer[]): void {
+  if (authorization === null) throw unauthorized('The header Authorization is missing.')
+  const key = /^bearer +(\S+)$/i.exec(authorization)?.[1]
+  if (key === undefined) throw unauthorized('The header Authorization must be "Bearer KEY".')
+  const digest = digestOf(key)
+  // All are compared, also after a match.
+  const matches = digests.filter((candidate) => timingSafeEqual(candidate, digest))
+  if (matches.length === 0) throw unauthorized('The API key is not known.')
 }
 
 function digestOf(key: string): Buffer {
   return createHash('sha256').update(key).digest()
 }
 
-/** RFC 9110 wants the scheme to be named. */
+/** RFC 9110, 15.5.2: a 401 names the scheme. */
 function unauthorized(detail: string): Problem {
   return new Problem('invalid_api_key', detail, { headers: { 'www-authenticate': 'Bearer' } })
 }

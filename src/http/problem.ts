@@ -1,12 +1,15 @@
 /**
- * Errors as RFC 9457 has them: `application/problem+json`, with a `code` for programs and a
- * `detail` for people. The `type` is left at its default, about:blank, since the code says it all;
- * the `title` then is the phrase of the status.
+ * Errors as `application/problem+json` (RFC 9457), with a `code` for programs and a `detail` for
+ * people. The `type` stays about:blank, its default, so the `title` is the phrase of the status.
  */
 
 import { STATUS_CODES } from 'node:http'
+import type { Clock } from '../clock.ts'
+import { StorageUnavailable } from '../store/sqlite/database/commit-queue.ts'
+import type { Log } from '../telemetry/log.ts'
+import { throttle } from '../telemetry/throttle.ts'
 
-/** Every error that txhook answers with: the code, its status and what it means. */
+/** Every error that is answered: its code, status and meaning. */
 export const PROBLEMS = {
   invalid_json: { status: 400, meaning: 'Invalid JSON' },
   invalid_path: { status: 400, meaning: 'Invalid path' },
@@ -28,7 +31,7 @@ export const PROBLEMS = {
   storage_full: { status: 503, meaning: 'Storage full' },
   storage_unavailable: { status: 503, meaning: 'Storage unavailable' },
   shutting_down: { status: 503, meaning: 'Shutting down' },
-  overloaded: { status: 503, meaning: 'Too many requests under way' },
+  overloaded: { status: 503, meaning: 'Too many requests at once' },
   not_alive: { status: 503, meaning: 'Not alive' },
   not_ready: { status: 503, meaning: 'Not ready' },
 } as const
@@ -38,60 +41,90 @@ export type ProblemCode = keyof typeof PROBLEMS
 /** What is wrong with one part of the request. */
 export type ProblemPart = { path: string; code: string; message: string }
 
-/** An answer that isn't a success, as an error to throw from wherever it shows. */
+/** An error to throw from anywhere below a route: it becomes the answer. */
 export class Problem extends Error {
   override readonly name = 'Problem'
   readonly code: ProblemCode
   readonly errors: readonly ProblemPart[] | undefined
   readonly headers: Readonly<Record<string, string>>
 
-  /** @param detail a sentence for the sender; it must not tell anything of the inside */
+  /** @param detail a sentence for the sender, without internals */
   constructor(
     code: ProblemCode,
     detail: string,
-    {
-      errors,
-      headers = {},
-    }: { errors?: readonly ProblemPart[]; headers?: Readonly<Record<string, string>> } = {},
+    options: { errors?: readonly ProblemPart[]; headers?: Readonly<Record<string, string>> } = {},
   ) {
     super(detail)
     this.code = code
-    this.errors = errors
-    this.headers = headers
+    this.errors = options.errors
+    this.headers = options.headers ?? {}
   }
 }
 
-/** The answer that tells of a problem. `request_id` is in the log too, where there is an entry. */
-export function problemResponse(problem: Problem): Response {
-  const { code, message: detail, errors } = problem
+/** For errors that pass without a change of the request. In seconds (RFC 9110, 10.2.3). */
+export const RETRY_AFTER = { 'retry-after': '5' } as const
+
+/** There is no route at the path. */
+export function notFound(): Problem {
+  return new Problem('not_found', 'There is no such path.')
+}
+
+/** In every answer, in the body of a problem, and in its log entry where there is one. */
+export const REQUEST_ID = 'x-request-id'
+
+/** The answer to a request with a problem. */
+export function problemResponse({ code, message: detail, errors, headers }: Problem): Response {
   const { status } = PROBLEMS[code]
-  const requestId = newRequestId()
-  const body = {
-    type: 'about:blank',
-    title: STATUS_CODES[status],
-    status,
-    detail,
-    code,
-    request_id: requestId,
-    errors,
-  }
+  const title = STATUS_CODES[status]
+  const request_id = crypto.randomUUID()
+  const body = { type: 'about:blank', title, status, detail, code, request_id, errors }
   return Response.json(body, {
     status,
-    headers: {
-      ...problem.headers,
-      'content-type': 'application/problem+json',
-      'cache-control': 'no-store',
-      [REQUEST_ID]: requestId,
-    },
+    headers: { ...headers, 'content-type': 'application/problem+json', [REQUEST_ID]: request_id },
   })
 }
 
-export const REQUEST_ID = 'x-request-id'
+/** Storage that refuses a write may refuse thousands a second: one log entry in this many ms. */
+const REFUSAL_LOG_MS = 10_000
 
-/** Names one answer, so that sender and operator can speak of the same one. */
-export function newRequestId(): string {
-  return crypto.randomUUID()
+export type FailureDeps = { clock: Clock; log: Pick<Log, 'warn' | 'error'> }
+
+/** A function that answers a request with any error, and logs what operators should know of it. */
+export function createFailureResponse({ clock, log }: FailureDeps): (error: unknown) => Response {
+  const shouldLogRefusal = throttle(clock, REFUSAL_LOG_MS)
+  return (error) => {
+    const problem = problemOf(error)
+    const response = problemResponse(problem)
+    const request_id = response.headers.get(REQUEST_ID)
+    if (problem.code === 'internal_error') log.error('a request failed', { request_id, error })
+    const refused = error instanceof StorageUnavailable && error.reason !== 'closed'
+    if (refused && shouldLogRefusal()) {
+      const { reason } = error
+      if (reason === 'overloaded') log.warn('there are too many requests', { request_id })
+      else log.error('the storage refuses requests', { request_id, reason })
+    }
+    return response
+  }
 }
 
-/** For what passes by itself. In seconds, as RFC 9110 has it. */
-export const RETRY_AFTER = { 'retry-after': '5' } as const
+/** The problem that an error is to the sender. What is not meant for senders is `internal_error`. */
+function problemOf(error: unknown): Problem {
+  if (error instanceof Problem) return error
+  if (!(error instanceof StorageUnavailable)) {
+    return new Problem('internal_error', 'The service failed to answer the request.')
+  }
+  const options = { headers: RETRY_AFTER }
+  switch (error.reason) {
+    case 'full':
+      return new Problem('storage_full', 'The storage is full.', options)
+    case 'overloaded':
+      return new Problem('overloaded', 'Too many requests are under way.', options)
+    case 'closed':
+      return new Problem('shutting_down', 'The service is shutting down.', options)
+    case 'busy':
+    case 'failed':
+      return new Problem('storage_unavailable', 'The storage is unavailable now.', options)
+    default:
+      return error.reason satisfies never
+  }
+}

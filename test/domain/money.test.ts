@@ -13,8 +13,8 @@ function judge(text: string, kind: 'number' | 'string', digits: number | undefin
 }
 
 /**
- * The rules once more, as fractions of BigInts: slow, and only for small exponents. It shares
- * neither a pattern nor a step with the code under test.
+ * A second implementation, by fractions of BigInts: slow, and only for small exponents. It shares
+ * no pattern and no step with the code under test.
  */
 function slowly(text: string, kind: 'number' | 'string', digits: number) {
   if (!isWellFormed(text, kind)) return 'format'
@@ -31,7 +31,7 @@ function slowly(text: string, kind: 'number' | 'string', digits: number) {
   return minor > BigInt(MAX) ? 'range' : Number(minor)
 }
 
-/** JSON.parse knows what a number is; a decimal string is one of those made of few characters. */
+/** By JSON.parse; a decimal string is a JSON number of digits and at most one point. */
 function isWellFormed(text: string, kind: 'number' | 'string'): boolean {
   const allowed = kind === 'number' ? '0123456789.eE+-' : '0123456789.'
   if (![...text].every((char) => allowed.includes(char))) return false
@@ -42,7 +42,7 @@ function isWellFormed(text: string, kind: 'number' | 'string'): boolean {
   }
 }
 
-/** `12345` with 2 digits is `123.45`, by text alone. */
+/** `12345` with 2 digits is `123.45`. */
 function decimalText(minor: number, digits: number): string {
   const padded = String(minor).padStart(digits + 1, '0')
   const cut = padded.length - digits
@@ -51,7 +51,7 @@ function decimalText(minor: number, digits: number): string {
 
 const digitsArbitrary = fc.constantFrom(...DIGITS)
 
-/** Minor units over the whole range: each number of digits is as likely as any other. */
+/** Minor units over the whole range: each number of digits is equally likely. */
 const minorArbitrary = fc
   .integer({ min: 0, max: 14 })
   .chain((power) => fc.integer({ min: 10 ** power, max: 10 ** (power + 1) - 1 }))
@@ -86,7 +86,7 @@ const noiseArbitrary = fc.string({
 })
 
 describe('amounts', () => {
-  test('any number literal is judged as exact arithmetic judges it', () => {
+  test('any number literal is judged as by exact arithmetic', () => {
     fc.assert(
       fc.property(literalArbitrary, digitsArbitrary, (text, digits) => {
         expect(judge(text, 'number', digits)).toBe(slowly(text, 'number', digits))
@@ -95,7 +95,7 @@ describe('amounts', () => {
     )
   })
 
-  test('any text at all is judged as exact arithmetic judges it', () => {
+  test('any text is judged as by exact arithmetic', () => {
     const kinds = fc.constantFrom('number' as const, 'string' as const)
     const texts = fc.oneof(noiseArbitrary, literalArbitrary)
     fc.assert(
@@ -130,7 +130,7 @@ describe('amounts', () => {
     )
   })
 
-  test('one minor unit and the maximum pass, what lies beyond them does not', () => {
+  test('one minor unit and the maximum are valid, beyond them nothing is', () => {
     for (const digits of DIGITS) {
       expect(judge(decimalText(1, digits), 'string', digits)).toBe(1)
       expect(judge(decimalText(MAX, digits), 'string', digits)).toBe(MAX)
@@ -142,7 +142,7 @@ describe('amounts', () => {
     }
   })
 
-  test('zero and less is out of range, however it is written', () => {
+  test('zero and less is out of range in any notation', () => {
     for (const text of ['0', '-0', '0.00', '0e999999999', '-0.0E-5', '-1', '-0.001', '-1e99']) {
       expect(judge(text, 'number', 2)).toBe('range')
     }
@@ -150,14 +150,14 @@ describe('amounts', () => {
     expect(judge('0.000', 'string', 2)).toBe('range')
   })
 
-  test('a value that only a double would round to a good one has too many decimals', () => {
+  test('a value that is valid only as a double has too many decimals', () => {
     expect(judge('0.1000000000000000055', 'number', 2)).toBe('precision')
     expect(judge('0.30000000000000004', 'number', 2)).toBe('precision')
     expect(judge('100.00000000000000000000000000001', 'number', 2)).toBe('precision')
     expect(judge('0.1000000000000000000', 'number', 2)).toBe(10)
   })
 
-  test('a string is digits or digits.digits in ASCII and nothing else', () => {
+  test('a string is digits or digits.digits, in ASCII', () => {
     expect(judge('0.50', 'string', 2)).toBe(50)
     expect(judge('100', 'string', 2)).toBe(10000)
     expect(judge('100.0000', 'string', 0)).toBe(100)
@@ -166,7 +166,7 @@ describe('amounts', () => {
     for (const text of others.split('|')) expect(judge(text, 'string', 2)).toBe('format')
   })
 
-  test('with a faulty currency only what no currency would take is a fault', () => {
+  test('with an invalid currency only faults in any currency count', () => {
     expect(judge('1.234567', 'number', undefined)).toBeNaN()
     expect(judge(String(MAX), 'string', undefined)).toBeNaN()
     expect(judge('1e-1000000000', 'number', undefined)).toBeNaN()
@@ -177,7 +177,7 @@ describe('amounts', () => {
     expect(judge('1,5', 'string', undefined)).toBe('format')
   })
 
-  test('hostile sizes are judged right, and in linear time', () => {
+  test('hostile sizes are judged correctly in linear time', () => {
     const zeros = '0'.repeat(1_000_000)
     const nines = '9'.repeat(1_000_000)
     const began = performance.now()
@@ -197,11 +197,11 @@ describe('amounts', () => {
     expect(judge(`1.${zeros}`, 'string', 2)).toBe(100)
     expect(judge(`1.${zeros}1`, 'string', 2)).toBe('precision')
     expect(judge(`0.1${'01'.repeat(500_000)}`, 'number', 2)).toBe('precision')
-    // It takes some 30 ms; anything quadratic in a million would take minutes.
+    // Some 30 ms; with quadratic time it would be minutes.
     expect(performance.now() - began).toBeLessThan(2000)
   })
 
-  test('a fault says what would be right', () => {
+  test('a fault says what is valid', () => {
     const message = (text: string, digits: number) =>
       (parseAmount(text, 'string', digits) as AmountFault).message
     expect(message('0', 2)).toBe('must be greater than 0')
@@ -225,7 +225,7 @@ describe('major units', () => {
     fc.assert(fc.property(minorArbitrary, digitsArbitrary, expectExact), { numRuns: 10_000 })
   })
 
-  test('they print exactly where numbers get longer, and at both ends', () => {
+  test('they print exactly around powers of ten, and at both ends', () => {
     for (const digits of DIGITS) {
       for (let power = 1; power <= MAX; power *= 10) {
         for (const minor of [power - 1, power, power + 1]) {
@@ -244,7 +244,7 @@ describe('currencies', () => {
       .map(([code]) => code)
       .join(' ')
 
-  test('the list has its 165 codes, each once, in order, each with a number of its own', () => {
+  test('the list has 165 codes, each once, in order, each with its own number', () => {
     const codes = CURRENCIES.map(([code]) => code)
     expect(codes).toHaveLength(165)
     expect(codes).toEqual([...new Set(codes)].sort())
@@ -253,20 +253,20 @@ describe('currencies', () => {
     expect(new Set(CURRENCIES.map(([, number]) => number)).size).toBe(165)
   })
 
-  test('minor units are 2 but for the few codes that ISO 4217 gives others', () => {
+  test('minor units are 2 except for these codes', () => {
     expect(codesWith(0)).toBe('BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF')
     expect(codesWith(3)).toBe('BHD IQD JOD KWD LYD OMR TND')
     expect(codesWith(4)).toBe('CLF UYW')
     expect(codesWith(2).split(' ')).toHaveLength(165 - 17 - 7 - 2)
   })
 
-  test('what the amendments up to 180 brought is in', () => {
+  test('codes added by the amendments up to 180 are in', () => {
     const added = 'BYN MRU SLE STN VED VES XAD XCG ZWG'
     const funds = 'BOV CHE CHW CLF COU MXV USN UYI UYW'
     for (const code of `${added} ${funds}`.split(' ')) expect(minorDigits(code)).toBeNumber()
   })
 
-  test('what was withdrawn, has no minor units or is written differently is out', () => {
+  test('codes that were withdrawn, have no minor units or another spelling are out', () => {
     const withdrawn = 'ANG BGN BYR CUC DEM HRK LTL MRO SLL STD USS VEF ZMK ZWL'
     const withoutUnits = 'XAG XAU XBA XBB XBC XBD XDR XPD XPT XSU XTS XUA XXX'
     for (const code of `${withdrawn} ${withoutUnits}`.split(' ')) {

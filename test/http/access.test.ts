@@ -8,19 +8,19 @@ import {
   transactionBody,
 } from '../support/service.ts'
 
-// A process of its own takes its time on a busy machine.
+// One test starts a process, which takes long on a busy machine.
 setDefaultTimeout(60_000)
 
-/** Long enough that none of them occurs anywhere by chance. */
+/** So long that neither occurs anywhere by chance. */
 const KEY = 'key-8d7fca12b1-one'
 const OTHER_KEY = 'key-5e90bd44c7-two'
 const FLAGS = { '--api-keys': `${KEY},${OTHER_KEY}` }
 
-/** What the contract lets everyone see. */
+/** What needs no key by the contract. */
 const EXEMPT = ['/', '/livez', '/readyz', '/webhook', '/v1/webhooks/transactions']
 const DOCS = ['/swagger', '/swagger/json', '/swagger/start.js', '/swagger/ui.js', '/swagger/ui.css']
 
-/** Stands in what is stored, and must not be seen without a key. */
+/** Part of what is stored: no answer may contain it without a key. */
 const TREASURE = 'treasure-4711'
 
 type Operation = { security?: unknown; responses: Record<string, { description: string }> }
@@ -31,7 +31,7 @@ type OpenApi = {
 }
 type Ask = { method?: string; headers?: Headers | Record<string, string>; body?: string }
 
-/** A service with keys that has something to hide. */
+/** A service with keys and a stored transaction. */
 async function guarded(options: TestServiceOptions = {}): Promise<TestService> {
   const service = testService({ ...options, flags: { ...FLAGS, ...options.flags } })
   const stored = await service.post(transactionBody({ source_account: TREASURE }))
@@ -97,7 +97,7 @@ describe('every documented path', () => {
     }
   })
 
-  test('is documented as it behaves', async () => {
+  test('has the security and the 401 in the document that it has in fact', async () => {
     await using service = await guarded()
     const { components } = await documentOf(service)
     expect(components.securitySchemes).toMatchObject({
@@ -113,7 +113,7 @@ describe('every documented path', () => {
     }
   })
 
-  test('is open where there are no keys', async () => {
+  test('needs no key where none is configured', async () => {
     await using service = testService()
     await service.post(transactionBody())
     for (const { path, url, method } of await operationsOf(service)) {
@@ -207,7 +207,7 @@ describe('an Authorization header', () => {
     }
   })
 
-  test('that came twice is refused, even when both are right', async () => {
+  test('that is sent twice is refused, even when both are right', async () => {
     await using service = await guarded()
     const right = `Bearer ${KEY}`
     for (const [first, second] of [
@@ -225,7 +225,7 @@ describe('an Authorization header', () => {
     }
   })
 
-  test('is all that counts: a key elsewhere is none', async () => {
+  test('is the only place for a key: one elsewhere does not count', async () => {
     await using service = await guarded()
     for (const name of ['api_key', 'apiKey', 'access_token', 'key', 'authorization', 'token']) {
       const query = `?${name}=${encodeURIComponent(KEY)}`
@@ -247,7 +247,7 @@ describe('an Authorization header', () => {
 })
 
 describe('without a key', () => {
-  test('nothing can be done', async () => {
+  test('nothing can be retried', async () => {
     await using service = await guarded()
     const json = { 'content-type': 'application/json' }
     const body = JSON.stringify({ filter: {}, dry_run: false })
@@ -257,7 +257,7 @@ describe('without a key', () => {
     await expectRefused(await ask(service, '/v1/transactions/txn_001/retry', { method: 'POST' }))
   })
 
-  test('whether there is a transaction can’t be told, nor what is wrong with a query', async () => {
+  test('an answer shows neither whether a transaction exists nor what is wrong with a query', async () => {
     await using service = await guarded()
     for (const path of [
       '/v1/transactions/txn_001',
@@ -277,7 +277,7 @@ describe('without a key', () => {
     }
   })
 
-  test('an unknown path is a 404, with one too', async () => {
+  test('an unknown path is a 404, as with a key', async () => {
     await using service = await guarded()
     for (const path of ['/nope', '/v1', '/v1/', '/v2/transactions', '/swagger/nope.js', '/admin']) {
       for (const headers of [{}, bearing('Bearer nope'), WITH_KEY]) {
@@ -288,7 +288,7 @@ describe('without a key', () => {
     }
   })
 
-  test('the methods of a path that needs one are not told, and with one they are', async () => {
+  test('the methods of a path that needs a key are not shown, and with a key they are', async () => {
     await using service = await guarded()
     for (const [path, allow] of [
       ['/v1/transactions', 'GET, HEAD'],
@@ -309,7 +309,7 @@ describe('without a key', () => {
     expect([open.status, open.headers.get('allow')]).toEqual([405, 'GET, HEAD'])
   })
 
-  test('webhooks are taken, whatever their Authorization says', async () => {
+  test('webhooks are accepted, whatever their Authorization', async () => {
     await using service = await guarded()
     for (const [i, authorization] of ['', 'Bearer nope', `Bearer ${KEY}`, 'Basic eA=='].entries()) {
       const body = transactionBody({ transaction_id: `open_${i}` })
@@ -317,7 +317,7 @@ describe('without a key', () => {
     }
   })
 
-  test('a webhook’s signature is looked at, and a key stands in for none', async () => {
+  test('a webhook needs its signature, also with a key', async () => {
     const secret = `whsec_${Buffer.alloc(32, 1).toString('base64')}`
     await using service = testService({ flags: { ...FLAGS, '--webhook-secrets': secret } })
     const response = await service.post(transactionBody(), WITH_KEY)
@@ -327,7 +327,7 @@ describe('without a key', () => {
   })
 })
 
-/** Spellings of paths by which somebody might get past the check, and how they are answered. */
+/** Spellings of paths that might bypass the check, and their status without a key. */
 const SPELLINGS: [path: string, status: number][] = [
   ['/v1%2Ftransactions', 404],
   ['/v1%2ftransactions/txn_001', 404],
@@ -373,7 +373,7 @@ const SPELLINGS: [path: string, status: number][] = [
   ['/livez/metrics', 404],
 ]
 
-/** Target forms and hosts as only a socket can send them, and what the answer may be. */
+/** Targets and hosts that only a socket can send. */
 const RAW: [target: string, host: string][] = [
   ...SPELLINGS.map(([path]): [string, string] => [path, 'localhost']),
   ['http://localhost/v1/transactions', 'localhost'],
@@ -387,7 +387,7 @@ const RAW: [target: string, host: string][] = [
   ['/v1/transactions#', 'localhost'],
   ['*', 'localhost'],
   ['v1/transactions', 'localhost'],
-  // A host that ends the path, or begins another one, for whoever puts the URL together.
+  // Hosts that change the path where host and target are joined to a URL.
   ...[
     'a#',
     'a?',
@@ -413,7 +413,7 @@ const RAW: [target: string, host: string][] = [
 ]
 
 describe('a path', () => {
-  test('in whatever spelling shows nothing without a key', async () => {
+  test('shows no data without a key, in any spelling', async () => {
     await using service = await guarded()
     for (const [path, status] of SPELLINGS) {
       for (const headers of [{}, bearing('Bearer nope')]) {
@@ -426,7 +426,7 @@ describe('a path', () => {
     }
   })
 
-  test('of an id that looks like an open path is as closed as any', async () => {
+  test('of an id that looks like a path without a key needs a key', async () => {
     await using service = await guarded()
     for (const id of [
       'livez',
@@ -446,7 +446,7 @@ describe('a path', () => {
     }
   })
 
-  test('as only a socket can send it shows nothing either, to a real server', async () => {
+  test('that only a socket can send shows no data either, on a real server', async () => {
     using directory = temporaryDirectory()
     const args = Object.entries(FLAGS).flat()
     await using txhook = await startTxhook({ variant: 'source', cwd: directory.path, args })
@@ -466,7 +466,7 @@ describe('a path', () => {
     expect(answers.filter((answer) => /^HTTP\/1\.[01] (200|401|404|400) /.test(answer))).toEqual(
       answers,
     )
-    // Most of them are refused for the lack of a key: they reach a route, and are meant to.
+    // Most are refused for the missing key: they do reach a route.
     expect(answers.filter((answer) => answer.includes(' 401 ')).length).toBeGreaterThan(40)
     for (const answer of answers) {
       expect(answer).not.toContain(TREASURE)
@@ -476,7 +476,7 @@ describe('a path', () => {
   })
 })
 
-/** Sends bytes as they are, and resolves with all that comes back until the server hangs up. */
+/** Sends bytes, and resolves with all that is received until the server closes the connection. */
 async function exchange(url: string, bytes: string): Promise<string> {
   const { hostname, port } = new URL(url)
   const { promise, resolve } = Promise.withResolvers<string>()
@@ -511,7 +511,7 @@ test('no answer, log entry or error shows a key', async () => {
     }
   }
   await askAll()
-  // And while the service has a fault that the log is told of.
+  // And during a fault that is logged.
   client.run('ALTER TABLE transactions RENAME TO hidden')
   await askAll()
   client.run('ALTER TABLE hidden RENAME TO transactions')

@@ -4,7 +4,7 @@ import { recordingLog } from '../support/log.ts'
 import { testService, transactionBody } from '../support/service.ts'
 
 test.each(['a', 'ab', 'api', 'host', 'a:80', '[::1]', '127.0.0.1:8000', 'x.example'])(
-  'a request finds its way under any host name: %s',
+  'a request reaches its route with any Host: %s',
   async (host) => {
     await using service = testService()
     await service.post(transactionBody())
@@ -45,7 +45,7 @@ describe('HEAD', () => {
 })
 
 describe('an id in the path', () => {
-  test('is read as percent-encoded UTF-8, however much of it is encoded', async () => {
+  test('is read as percent-encoded UTF-8, whether all or little of it is encoded', async () => {
     await using service = testService()
     for (const id of ['a/b', 'a+b c', '100%', 'é💶', '%2F', 'x']) {
       await service.post(transactionBody({ transaction_id: id }))
@@ -90,7 +90,7 @@ describe('health', () => {
     return answers.map(({ status }) => status)
   }
 
-  test('is good once the service has started', async () => {
+  test('is 200 once the service has started', async () => {
     await using service = testService()
     expect(await states(service)).toEqual([503, 200, 503])
     await service.start()
@@ -106,7 +106,7 @@ describe('health', () => {
     expect(await (await service.get('/readyz')).json()).toMatchObject({ status: 'READY' })
   })
 
-  test('tells the wall time, stepped or not', async () => {
+  test('shows the wall time, also after a step', async () => {
     await using service = testService({ clock: manualClock() })
     await service.start()
     service.clock.stepWall(-3_600_000)
@@ -115,7 +115,7 @@ describe('health', () => {
     })
   })
 
-  test('is bad while the storage takes no writes, and says so', async () => {
+  test('is 503 while the storage refuses writes, with the reason', async () => {
     await using service = testService()
     await service.start()
     service.store.database.client.run('PRAGMA query_only = ON')
@@ -134,7 +134,7 @@ describe('health', () => {
     })
   })
 
-  test('is bad after the stop, while the process still lives', async () => {
+  test('is 503 after the stop, and live', async () => {
     await using service = testService()
     await service.start()
     await service.stop()
@@ -145,7 +145,7 @@ describe('health', () => {
     expect(errors.map(({ path }) => path)).toContain('shutdown')
   })
 
-  test('tells a stop that is under way', async () => {
+  test('is 503 while a stop is under way', async () => {
     await using service = testService()
     await service.start()
     const stopped = service.stop()
@@ -153,7 +153,7 @@ describe('health', () => {
     await stopped
   })
 
-  test('asks for no key and no signature, and looks at no query', async () => {
+  test('needs no key and no signature, and ignores the query', async () => {
     const secrets = `whsec_${Buffer.alloc(32).toString('base64')}`
     await using service = testService({ flags: { '--webhook-secrets': secrets } })
     await service.start()
@@ -162,7 +162,7 @@ describe('health', () => {
   })
 })
 
-test('two services in one process answer for themselves', async () => {
+test('two services in one process are independent', async () => {
   await using one = testService({ log: recordingLog() })
   await using other = testService({ log: recordingLog() })
   await one.post(transactionBody())

@@ -16,7 +16,7 @@ describe('the contract, case by case', () => {
   })
 })
 
-test('all cases run against one service, as the process tests have them', async () => {
+test('all cases pass against one service, as in the process tests', async () => {
   await using service = testService({ flags: CONTRACT_FLAGS })
   for (const it of CONTRACT_CASES.toReversed()) {
     await checkCase(sendTo(service), it).catch((cause) => {

@@ -10,10 +10,9 @@ const CODES = Object.keys(PROBLEMS) as ProblemCode[]
 const SECRET = `whsec_${Buffer.alloc(32, 1).toString('base64')}`
 const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/
 const JSON_TYPE = { 'content-type': 'application/json' }
-/** Longer than any id makes a URL. */
+/** Makes a URL longer than any id does. */
 const TOO_LONG = 'x'.repeat(8_000)
-/** As many requests may be under way. */
-/** What an error says of the inside, and no answer may. */
+/** Internals in the message of an error: no answer may contain them. */
 const INSIDE = 'no such table: /var/lib/inside.db'
 
 function ask({ app }: TestService, method: string, path: string, init: RequestInit = {}) {
@@ -23,7 +22,7 @@ function ask({ app }: TestService, method: string, path: string, init: RequestIn
 const note = 'x'.repeat(20_000)
 const noted = (transaction_id: string) => transactionBody({ transaction_id, note })
 
-/** The database can grow by no page from now on; a transaction with a long note finds no room. */
+/** Keeps the database from growing: there is no room for a transaction with a long note. */
 async function fill(service: TestService): Promise<void> {
   await service.post(noted('before'))
   const { client } = service.store.database
@@ -31,7 +30,7 @@ async function fill(service: TestService): Promise<void> {
   client.run(`PRAGMA max_page_count = ${page_count}`)
 }
 
-/** Another program writes, and doesn't come to an end. */
+/** Locks the database, as another program that writes. */
 function lock({ store, dataDir }: TestService): Disposable {
   store.database.client.run('PRAGMA busy_timeout = 0')
   const other = new Database(join(dataDir, 'txhook.db'))
@@ -39,7 +38,7 @@ function lock({ store, dataDir }: TestService): Disposable {
   return { [Symbol.dispose]: () => other.close() }
 }
 
-/** Keeps so many requests under way, by bodies that don't end before `end()`. */
+/** Keeps this many requests under way: their bodies do not end before `end()`. */
 function crowd(service: TestService, count: number) {
   const bodies: ReadableStreamDefaultController[] = []
   const answers = Array.from({ length: count }, () => {
@@ -57,11 +56,11 @@ function crowd(service: TestService, count: number) {
 type Provocation = {
   flags?: Record<string, string>
   provoke(service: TestService): Promise<Response>
-  /** What the service logs of it, if it does. */
+  /** The message of its log entry, where there is one. */
   logged?: string
 }
 
-/** How each error comes about. Whoever adds one has to say. */
+/** How to provoke each error. The compiler asks for it where one is added. */
 const PROVOCATIONS: Record<ProblemCode, Provocation> = {
   invalid_json: { provoke: (service) => service.post('{') },
   invalid_path: { provoke: (service) => service.get('/v1/transactions/%zz') },
@@ -148,7 +147,7 @@ const PROVOCATIONS: Record<ProblemCode, Provocation> = {
   not_alive: {
     async provoke(service) {
       await service.start()
-      // Not by a webhook, which would wake the scheduler at once.
+      // A webhook would wake the scheduler at once.
       await service.store.accept(sentTransaction({ transactionId: 'a' }))
       service.store.database.client.run('PRAGMA query_only = ON')
       const ended = Promise.withResolvers<void>()
@@ -173,7 +172,7 @@ async function provoked(code: ProblemCode): Promise<{ response: Response; servic
 }
 
 describe('the error', () => {
-  test.each(CODES)('%s comes about, and is told as RFC 9457 has it', async (code) => {
+  test.each(CODES)('%s can occur, and is answered as in RFC 9457', async (code) => {
     const { response, service } = await provoked(code)
     const { status } = PROBLEMS[code]
     const text = await response.text()
@@ -193,7 +192,7 @@ describe('the error', () => {
     expect(headers.get('content-type')).toBe('application/problem+json')
     expect(headers.get('cache-control')).toBe('no-store')
     expect(headers.get('x-content-type-options')).toBe('nosniff')
-    // What passes by itself says when to come back; one that isn't alive does not come back.
+    // Errors that pass by themselves say when to try again; `not_alive` does not pass.
     const passes = status === 503 && code !== 'not_alive'
     expect(headers.get('retry-after')).toBe(passes ? '5' : null)
     const challenge = headers.get('www-authenticate')
@@ -203,10 +202,10 @@ describe('the error', () => {
       expect(text).not.toContain(inside)
     }
 
-    // Operators are told of what is theirs to know, and by an id that the sender knows too.
+    // What operators should know is logged, with the id that the sender has.
     const entries = service.log.entries.filter(({ fields }) => 'request_id' in fields)
     const { logged } = PROVOCATIONS[code]
-    // Too many requests are no fault of ours.
+    // Too many requests are no fault of the service.
     const level = code === 'overloaded' ? 'warn' : 'error'
     expect(
       entries.map(({ level, message, fields }) => [level, message, fields.request_id]),
@@ -214,22 +213,22 @@ describe('the error', () => {
   })
 })
 
-test('what went wrong inside is in the log, and in no answer', async () => {
+test('an internal error is in the log, and in no answer', async () => {
   await using service = testService()
   const find = spyOn(service.store, 'find').mockRejectedValue(
     Object.assign(new Error(INSIDE, { cause: new Error('the cause') }), { code: 'SQLITE_ERROR' }),
   )
   const response = await service.get('/v1/transactions/txn_001')
-  const told = `${await response.text()}${JSON.stringify([...response.headers])}`
+  const answered = `${await response.text()}${JSON.stringify([...response.headers])}`
   find.mockRestore()
   expect(response.status).toBe(500)
-  for (const inside of [INSIDE, 'the cause', 'SQLITE']) expect(told).not.toContain(inside)
+  for (const inside of [INSIDE, 'the cause', 'SQLITE']) expect(answered).not.toContain(inside)
   const [entry] = service.log.entries.filter(({ level }) => level === 'error')
   expect(entry?.fields.error).toMatchObject({ message: INSIDE })
   expect(entry?.fields.request_id).toBe(response.headers.get('x-request-id') as string)
 })
 
-test('health is answered and webhooks are taken, however many bodies never end', async () => {
+test('health is answered and webhooks are accepted beside 12,000 bodies that do not end', async () => {
   await using service = testService()
   const others = crowd(service, 12_000)
   expect((await service.get('/livez')).status).toBe(200)
@@ -237,7 +236,7 @@ test('health is answered and webhooks are taken, however many bodies never end',
   await others.end()
 })
 
-test('more lists than may be under way are told so, which is no fault of the storage', async () => {
+test('lists beyond those that may be under way are 503 and a warning in the log', async () => {
   await using service = testService()
   const lists = Array.from({ length: 150 }, () => service.get('/v1/transactions'))
   const statuses = (await Promise.all(lists)).map(({ status }) => status)
@@ -248,7 +247,7 @@ test('more lists than may be under way are told so, which is no fault of the sto
 })
 
 test.each(['cross-site', 'same-site'])(
-  'a page of another site (%s) can do nothing',
+  'POSTs by a page of another site (%s) are refused',
   async (site) => {
     await using service = testService()
     for (const path of ['/v1/transactions/a/retry', '/v1/transactions/retry', '/webhook']) {
@@ -275,7 +274,7 @@ async function documentOf(service: TestService): Promise<OpenApi> {
 }
 
 describe('the docs', () => {
-  test('have exactly these errors, in the schema and in the table', async () => {
+  test('name exactly these errors, in the schema and in the table', async () => {
     await using service = testService()
     const { info, components } = await documentOf(service)
     expect(components.schemas.Problem.properties.code.enum).toEqual(CODES)
@@ -286,8 +285,8 @@ describe('the docs', () => {
     expect(info.description).toContain('\n|---|---|---|\n')
   })
 
-  /** Requests and states of the service that each operation meets in one way or another. */
-  const ORDEALS: [
+  /** Requests and states of the service that every operation is tried with. */
+  const SITUATIONS: [
     name: string,
     how: {
       flags?: Record<string, string>
@@ -328,7 +327,7 @@ describe('the docs', () => {
     ],
     ['a lock', { headers: JSON_TYPE, body: JSON.stringify(noted('d')), before: lock }],
     [
-      'a lock, by a retry',
+      'a lock, with a retry',
       { headers: JSON_TYPE, body: '{"filter":{},"dry_run":false}', before: lock },
     ],
     [
@@ -344,7 +343,7 @@ describe('the docs', () => {
       },
     ],
     [
-      'an end',
+      'a stop',
       {
         headers: JSON_TYPE,
         body: '{"filter":{},"dry_run":false}',
@@ -352,7 +351,7 @@ describe('the docs', () => {
       },
     ],
     [
-      'a fault inside',
+      'an internal error',
       {
         headers: JSON_TYPE,
         body: JSON.stringify(noted('f')),
@@ -364,14 +363,14 @@ describe('the docs', () => {
     ],
   ]
 
-  /** The codes that an operation says it answers with, under each status. */
+  /** The codes of an operation in the document, each with its status. */
   function documented({ responses }: Operation): string[] {
     return Object.entries(responses).flatMap(([status, { description }]) =>
       [...description.matchAll(/\(`(\w+)`\)/g)].map(([, code]) => `${status} ${code}`),
     )
   }
 
-  test.each(ORDEALS)('tell every answer of every operation: %s', async (_name, how) => {
+  test.each(SITUATIONS)('name every answer of every operation: %s', async (_name, how) => {
     const { flags = {}, path = (it) => it, headers = {}, body, before } = how
     await using service = testService({ flags })
     await service.post(transactionBody())
@@ -407,7 +406,7 @@ describe('the docs', () => {
   })
 })
 
-test('every answer has a request id, and forbids to guess its type', async () => {
+test('every answer has a request id and X-Content-Type-Options', async () => {
   await using service = testService()
   await service.post(transactionBody())
   for (const [method, path, status] of [

@@ -1,25 +1,25 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
+import { FILTER_NAMES } from '../../src/domain/filter.ts'
 import { Problem, type ProblemPart } from '../../src/http/problem.ts'
 import {
   cursorBefore,
-  FILTER,
   type Parameter,
   type Parameters,
   readParameters,
   readQuery,
 } from '../../src/http/query.ts'
 
-const ALL = [...FILTER, 'transaction_id', 'limit', 'cursor'] as const
+const ALL = [...FILTER_NAMES, 'transaction_id', 'limit', 'cursor'] as const
 
 function read(query: string, names: readonly Parameter[] = ALL): Parameters<Parameter> {
   return readQuery(`http://localhost/list?${query}`, names)
 }
 
-/** What is named as wrong with a query. */
+/** The faults of a query. */
 function faultsOf(query: string, names?: readonly Parameter[]): readonly ProblemPart[] {
   try {
-    throw new Error(`It was taken: ${JSON.stringify(read(query, names))}`)
+    throw new Error(`It was accepted: ${JSON.stringify(read(query, names))}`)
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== 'invalid_parameters') throw error
     return error.errors ?? []
@@ -28,18 +28,18 @@ function faultsOf(query: string, names?: readonly Parameter[]): readonly Problem
 
 const named = (parts: readonly ProblemPart[]) => parts.map(({ path, code }) => [path, code])
 
-/** As `next_cursor` is made, of whatever text. */
+/** Any text, encoded as a `next_cursor` is. */
 const encoded = (text: string) => Buffer.from(text).toString('base64url')
 
 describe('a query', () => {
   test.each(['http://localhost/list', 'http://localhost/list?', 'http://localhost/list?&&'])(
-    'without parameters asks for nothing: %s',
+    'without parameters has no values: %s',
     (url) => {
       expect(readQuery(url, ALL)).toEqual({})
     },
   )
 
-  test('has each parameter at most once, in any order, and decoded', () => {
+  test('is decoded, with its parameters in any order', () => {
     const query =
       'limit=7&cursor=NTA&created_to=2026-01-01T00%3A00Z&created_from=2025-12-31T23:00-01:00' +
       '&destination_account=a%26b%3Dc+d&source_account=%F0%9F%92%B6&transaction_id=%25&currency=EUR' +
@@ -57,7 +57,7 @@ describe('a query', () => {
     })
   })
 
-  test('begins at the first question mark, and another one belongs to it', () => {
+  test('begins after the first question mark; another one belongs to it', () => {
     expect(read('source_account=what?')).toEqual({ source_account: 'what?' })
     expect(named(faultsOf('?limit=1'))).toEqual([['?limit', 'unknown']])
   })
@@ -83,12 +83,12 @@ describe('a query', () => {
     ['toString=1&__proto__=1&constructor=1', ['toString', '__proto__', 'constructor']],
     ['status=FAILED;limit=1', [['status', 'value']]],
     ['limit', [['limit', 'value']]],
-  ])('is refused for every parameter that is unknown or repeated: %s', (query, faults) => {
+  ])('with unknown or repeated parameters is refused: %s', (query, faults) => {
     const expected = faults.map((it) => (typeof it === 'string' ? [it, 'unknown'] : it))
     expect(named(faultsOf(query))).toEqual(expected)
   })
 
-  test('is refused with all of its faults at once, each with a message', () => {
+  test('is refused with all of its faults, each with a message', () => {
     const query =
       'limit=1&limit=0&nope=1&status=x&currency=x&source_account=&destination_account=' +
       '&transaction_id=&created_from=x&created_to=x&cursor=x'
@@ -109,14 +109,14 @@ describe('a query', () => {
     for (const { message } of faults) expect(message).not.toBeEmpty()
   })
 
-  test('knows what its list knows, and nothing else', () => {
+  test('of a list without a parameter refuses it as unknown', () => {
     for (const name of ALL) {
       const others = ALL.filter((other) => other !== name)
       expect(named(faultsOf(`${name}=1`, others))).toEqual([[name, 'unknown']])
     }
   })
 
-  test('is read or refused, and never anything else, whatever it is', () => {
+  test('of any text is read, or refused with a Problem', () => {
     const text = fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom(...ALL, '%', '=', '&'))
     fc.assert(
       fc.property(
@@ -137,20 +137,25 @@ describe('a query', () => {
 describe('members of an object', () => {
   const faults = (members: Record<string, unknown>) => {
     const parts: ProblemPart[] = []
-    readParameters(new Map(Object.entries(members)), FILTER, 'filter.', parts)
+    readParameters(new Map(Object.entries(members)), FILTER_NAMES, 'filter.', parts)
     return named(parts)
   }
 
-  test('mean what they mean in a query', () => {
+  test('are read as in a query', () => {
     const members = { status: 'FAILED', created_to: '2026-01-01T01:00:00+01:00' }
     const parts: ProblemPart[] = []
-    const parameters = readParameters(new Map(Object.entries(members)), FILTER, 'filter.', parts)
+    const parameters = readParameters(
+      new Map(Object.entries(members)),
+      FILTER_NAMES,
+      'filter.',
+      parts,
+    )
     expect(parameters).toEqual({ status: 'FAILED', created_to: Date.UTC(2026, 0, 1) })
     expect(parts).toBeEmpty()
   })
 
-  test('must be text, and are named with where they stand', () => {
-    for (const name of FILTER) {
+  test('must be strings, and faults name their path', () => {
+    for (const name of FILTER_NAMES) {
       for (const value of [null, 0, 20260101, true, [], ['USD'], {}, { eq: 'USD' }]) {
         expect(faults({ [name]: value })).toEqual([[`filter.${name}`, 'value']])
       }
@@ -170,7 +175,7 @@ describe('a limit', () => {
     ['250', 250],
     ['%32%35%30', 250],
     ['007', 7],
-  ])('of %s is taken', (text, limit) => {
+  ])('of %s is accepted', (text, limit) => {
     expect(read(`limit=${text}`)).toEqual({ limit })
   })
 
@@ -179,14 +184,14 @@ describe('a limit', () => {
     ...['%205', '5%20', '5%0A', '5.0', '5.', '0x10', '1_0', '1,0', '5,', 'all', 'null', 'NaN'],
     ...['Infinity', '%D9%A5', '%EF%BC%95', '9007199254740993', '5%00'],
   ])('of %j is refused', (text) => {
-    expect(faultsOf(`limit=${text}`)).toEqual([
-      { path: 'limit', code: 'value', message: 'must be from 1 to 250' },
-    ])
+    const decoded = decodeURIComponent(text.replace('+', ' '))
+    const message = `must be a whole number from 1 to 250, not "${decoded}"`
+    expect(faultsOf(`limit=${text}`)).toEqual([{ path: 'limit', code: 'value', message }])
   })
 })
 
 describe('a cursor', () => {
-  test('that was given out is read back', () => {
+  test('that was returned is read back', () => {
     const keys = fc.oneof(
       fc.integer({ min: 1 }),
       fc.maxSafeInteger().filter((key) => key > 0),
@@ -207,17 +212,17 @@ describe('a cursor', () => {
       encoded,
     ),
     ...['{"before":50}', '', '\0', '50\0', '[50]'].map(encoded),
-    // The same number in other encodings, and in the same one with something to spare.
+    // Other encodings of the same number.
     ...['NTA%3D', 'NTA=', 'NTB', 'NT', 'N%20TA', 'NTA%0A', '%20NTA', 'NTA.', '3530'],
-    // Beyond the integers that are exact, and beyond all numbers.
+    // Numbers beyond the safe integers.
     ...['9007199254740993', '9999999999999999', '9'.repeat(17), '9'.repeat(400)].map(encoded),
-  ])('that nobody was given is refused: %j', (text) => {
+  ])('that was never returned is refused: %j', (text) => {
     expect(faultsOf(`cursor=${text}`)).toEqual([
       { path: 'cursor', code: 'value', message: 'must be the next_cursor of an earlier answer' },
     ])
   })
 
-  test('has one spelling', () => {
+  test('has one spelling only', () => {
     const texts = fc.oneof(
       fc.base64String(),
       fc.stringMatching(/^[MNO][A-Za-z]{1,7}$/),
@@ -258,7 +263,7 @@ describe('an account and an id', () => {
   })
 
   test.each(['%', '%zz', '%ff', 'a%C3', '%C3%28', '%C0%AF', '%ED%A0%80', '%F5%80%80%80', 'a%80b'])(
-    'that is not UTF-8 is refused, since nobody can have meant it: %s',
+    'that is not UTF-8 is refused: %s',
     (text) => {
       for (const name of ['source_account', 'destination_account', 'transaction_id']) {
         const message = 'must be percent-encoded UTF-8'
@@ -267,7 +272,7 @@ describe('an account and an id', () => {
     },
   )
 
-  test('is kept exactly as it is', () => {
+  test('is not changed', () => {
     const texts = fc
       .string({ unit: 'binary', minLength: 1, maxLength: 60 })
       .filter((text) => !text.includes('\ufffd'))
@@ -328,7 +333,7 @@ describe('a time', () => {
     ...['-001-01-01T00:00:00Z', '10000-01-01T00:00:00Z', '+002026-01-31T12:00:00Z', '\ufffd'],
     ...['２０２６-01-31T12:00:00Z', '2026-01-31T12:00:00+02:00Z', '2026-01-31T12:00:00±02:00'],
     ...['2026-01-31T12:00:00−02:00', '2026-01-31T12:00:00Z/P1D', 'Sat, 31 Jan 2026 12:00:00 GMT'],
-  ])('%j is no time with a zone', (text) => {
+  ])('%j is not a time with a zone', (text) => {
     const message = 'must be a time like 2026-01-31T12:00:00Z, with a zone'
     expect(faultsOf(`created_from=${encodeURIComponent(text)}`)).toEqual([
       { path: 'created_from', code: 'value', message },
@@ -350,14 +355,14 @@ describe('a time', () => {
     ])
   })
 
-  test('with a raw + for a zone east of Greenwich is told how to write it', () => {
+  test('with a raw + in its zone is refused with how to write it', () => {
     for (const text of ['2026-01-31T12:00:00+02:00', '2026-01-31T12:00+0200', '+02:00']) {
       const [fault] = faultsOf(`created_from=${text}`)
       expect(fault?.message).toEndWith('with a zone; a + in a query is written %2B')
     }
   })
 
-  test('is the millisecond that it names, in whatever zone and form it is written', () => {
+  test('is the millisecond that it names, in any zone and form', () => {
     const DAY = 24 * 60 * 60 * 1000
     const times = fc.record({
       ms: fc.integer({
@@ -376,7 +381,7 @@ describe('a time', () => {
         const [hours, minutes] = [Math.abs(zone) / 60, Math.abs(zone) % 60].map(twoDigits)
         const offset = `${zone < 0 ? '-' : '+'}${hours}${colon}${minutes}`
         const text = `${local.replace('.', comma)}${more}${offset}`
-        // Nothing lies between two milliseconds: what is after one is the next.
+        // A fraction of a millisecond is rounded up.
         const expected = /[1-9]/.test(more) ? ms + 1 : ms
         expect(read(`created_from=${encodeURIComponent(text)}`)).toEqual({ created_from: expected })
       }),
@@ -400,7 +405,7 @@ describe('a status and a currency', () => {
     'FAILED,PENDING',
     '0',
     '__proto__',
-  ])('%j is none, and those that there are are named', (status) => {
+  ])('%j is no status, and the message names all of them', (status) => {
     const message = 'must be one of PENDING, PROCESSING, PROCESSED, FAILED'
     expect(faultsOf(`status=${encodeURIComponent(status)}`)).toEqual([
       { path: 'status', code: 'value', message },
@@ -412,7 +417,7 @@ describe('a status and a currency', () => {
   })
 
   test.each(['', 'usd', 'US', 'USDD', 'USD ', '840', 'XXX', 'XAU', 'HRK', 'ＵＳＤ', 'constructor'])(
-    '%j is none',
+    '%j is no currency',
     (currency) => {
       const message = 'must be an ISO 4217 code in capitals that has minor units'
       expect(faultsOf(`currency=${encodeURIComponent(currency)}`)).toEqual([

@@ -1,10 +1,9 @@
 /**
- * What the contract says of single requests, as data. The same table runs against the app in
- * process and, over real HTTP, against the compiled executable: `checkCase` needs nothing but a way
- * to send a request.
+ * The contract of single requests, as data. The same table runs against the app in process and,
+ * over HTTP, against the compiled executable: `checkCase` needs only a way to send a request.
  *
- * Every case has transaction ids of its own, so that all of them can run against one service, in
- * any order. They expect the flags CONTRACT_FLAGS and no webhook secrets.
+ * Every case has its own transaction ids, so that all can run against one service in any order.
+ * They expect the flags CONTRACT_FLAGS and no webhook secrets.
  */
 
 import { expect } from 'bun:test'
@@ -18,25 +17,25 @@ export type ContractRequest = {
   path: string
   headers?: Record<string, string>
   body?: Uint8Array
-  /** The body goes out in pieces of this many bytes, without a Content-Length. */
+  /** The body is sent in chunks of this many bytes, without a Content-Length. */
   chunkBytes?: number
 }
 
 export type ContractCase = {
   name: string
-  /** Posted before; each must be answered with 202. */
+  /** Posted before; each must be a 202. */
   before?: readonly ContractRequest[]
   request: ContractRequest
   status: number
-  /** The `code` of the problem; none: the answer is no problem. */
+  /** The `code` of the problem; undefined: the answer is no problem. */
   code?: string
-  /** The `errors` of the problem, as path and code; none: it has no such member. */
+  /** The `errors` of the problem, as path and code; undefined: it has no such member. */
   errors?: readonly (readonly [path: string, code: string])[]
-  /** The whole of an answer that is no problem, where it matters. */
+  /** The whole body of an answer that is no problem; undefined: any. */
   answer?: unknown
-  /** What the answer's headers must be, where it matters. */
+  /** Headers that the answer must have. */
   headers?: Readonly<Record<string, string>>
-  /** The transaction that the case is about, and whether there is one afterwards. */
+  /** The transaction that the case is about, and whether it is stored afterwards. */
   transactionId?: string
   stored: boolean
   /** The five fields and `extra` of what is stored afterwards. */
@@ -45,7 +44,7 @@ export type ContractCase = {
 
 export const CONTRACT_BODY_BYTES_MAX = 1024
 
-/** The flags that the cases expect; all others may be anything. */
+/** The flags that the cases expect; any others are allowed. */
 export const CONTRACT_FLAGS = { '--max-body-bytes': String(CONTRACT_BODY_BYTES_MAX) } as const
 
 const WEBHOOK_PATH = '/v1/webhooks/transactions'
@@ -55,7 +54,7 @@ const RETRY_PATH = '/v1/transactions/retry'
 const JSON_HEADERS = { 'content-type': 'application/json' } as const
 const UUID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/
 
-/** Sends a case's request and throws where the answer, or what is stored, isn't as expected. */
+/** Sends a case's request, and throws where the answer or what is stored is not as expected. */
 export async function checkCase(send: Send, it: ContractCase): Promise<void> {
   for (const request of it.before ?? []) {
     expect((await sendRequest(send, request)).status).toBe(202)
@@ -88,19 +87,19 @@ function checkProblem(response: Response, body: string, it: ContractCase): void 
   expect(problem.detail).not.toBeEmpty()
   expect(problem.request_id).toBe(response.headers.get('x-request-id'))
   const faults = problem.errors as { path: string; code: string; message: string }[] | undefined
-  // Which faults are named is the contract's matter; in which order they come isn't.
+  // The contract fixes which faults are named, not their order.
   const found = faults?.map(({ path, code }) => `${path}: ${code}`).sort()
   expect(found).toEqual(it.errors?.map(([path, code]) => `${path}: ${code}`).sort())
   for (const { message } of faults ?? []) expect(message).not.toBeEmpty()
 }
 
 function checkAccepted(response: Response, body: string, it: ContractCase): void {
-  if (it.transactionId === undefined) throw new Error('a 202 is about a transaction')
+  if (it.transactionId === undefined) throw new Error('A case with a 202 needs a transactionId.')
   expect(response.headers.get('location')).toBe(transactionPath(it.transactionId))
   checkShown(JSON.parse(body), it)
 }
 
-/** A GET right after the answer tells the truth. */
+/** A GET right after the answer shows what is stored. */
 async function checkStored(send: Send, it: ContractCase): Promise<void> {
   if (it.transactionId === undefined) return
   const response = await send(transactionPath(it.transactionId), { method: 'GET' })
@@ -109,11 +108,11 @@ async function checkStored(send: Send, it: ContractCase): Promise<void> {
 }
 
 function checkShown(transaction: Record<string, unknown>, it: ContractCase): void {
-  if (it.shown === undefined) throw new Error('a stored transaction has something to show')
+  if (it.shown === undefined) throw new Error('A case with a stored transaction needs `shown`.')
   const { transaction_id, source_account, destination_account, amount, currency, extra } =
     transaction
   const five = { transaction_id, source_account, destination_account, amount, currency }
-  // As text: it tells `__proto__` as a member and the order of members, which equality doesn't.
+  // As text: equality ignores a member `__proto__` and the order of members.
   expect(JSON.stringify({ ...five, extra })).toBe(JSON.stringify(it.shown))
 }
 
@@ -147,7 +146,7 @@ export function webhookRequest(
   return postTo(WEBHOOK_PATH, body, headers)
 }
 
-/** A retry of many with this text, or these bytes, as its body. */
+/** A bulk retry with this text, or these bytes, as its body. */
 function retryRequest(
   body: string | Uint8Array,
   headers: Record<string, string> = JSON_HEADERS,
@@ -160,12 +159,12 @@ function postTo(
   body: string | Uint8Array,
   headers: Record<string, string>,
 ): ContractRequest {
-  // Always bytes: with a text, fetch would add a Content-Type of its own where there is none.
+  // Always bytes: with text, fetch would add a Content-Type where there is none.
   const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : body
   return { method: 'POST', path, headers, body: bytes }
 }
 
-/** Ids that are nobody else's, and the same ones in every run. */
+/** Makes unique ids, the same ones in every run. */
 function idSource(prefix: string): () => string {
   let count = 0
   return () => `${prefix}_${++count}`
@@ -177,7 +176,7 @@ function idOf({ transaction_id }: Record<string, unknown>): string {
   return transaction_id as string
 }
 
-/** The whole of a stored transaction as it is shown, from the fields that were sent. */
+/** The five fields and `extra` as they are shown, from the fields that were sent. */
 function shownAs(fields: Record<string, unknown>, changes: Record<string, unknown> = {}) {
   const { transaction_id, source_account, destination_account, amount, currency, ...extra } = fields
   const five = { transaction_id, source_account, destination_account, amount, currency }
@@ -207,7 +206,7 @@ function invalid(
 ): ContractCase {
   const fields = transactionBody({ transaction_id: newId(), ...changes })
   const { transaction_id: id } = fields
-  // An id that may be asked for: then it must not be there.
+  // An id that a GET can ask for: it must not be stored.
   const askable = typeof id === 'string' && id !== '' && id !== '.' && id !== '..'
   return {
     name: `422: ${name}`,
@@ -220,7 +219,7 @@ function invalid(
   }
 }
 
-/** The text of a webhook whose amount stands there as it is given. */
+/** The text of a webhook with the source text of its amount. */
 export function webhookText(transactionId: string, amount: string, currency: string): string {
   const fields = transactionBody({ transaction_id: transactionId, amount: 0, currency })
   return JSON.stringify(fields).replace('"amount":0,', () => `"amount":${amount},`)
@@ -283,7 +282,7 @@ function withHeaders(
 const UNSUPPORTED = { status: 415, code: 'unsupported_media_type' } as const
 const INVALID_JSON = 'invalid_json'
 
-/** A webhook that is exactly as long as it is told to be. */
+/** A webhook of exactly this many bytes. */
 function webhookOfLength(id: string, bytes: number): { text: string; extra: string } {
   const empty = JSON.stringify(transactionBody({ transaction_id: id, note: '' }))
   const extra = 'x'.repeat(bytes - empty.length)
@@ -305,7 +304,7 @@ function ofLength(bytes: number, chunkBytes?: number): ContractCase {
   }
 }
 
-/** A request with several faults: the check that comes first is the one that answers. */
+/** A request with several faults: the check that comes first answers. */
 function firstFault(
   name: string,
   request: ContractRequest,
@@ -379,7 +378,7 @@ function route(
 const wrongMethod = (method: string, path: string, allow: string) =>
   route(method, path, 405, 'method_not_allowed', { allow })
 
-/** A query of a list that is taken, and the whole answer where nothing can match it. */
+/** A valid query of a list, and the whole answer where nothing can match it. */
 function goodQuery(path: string, query: string, answer?: unknown): ContractCase {
   return { ...route('GET', `${path}?${query}`, 200), ...(answer === undefined ? {} : { answer }) }
 }
@@ -392,7 +391,7 @@ function badQuery(
   return { ...route('GET', `${path}?${query}`, 422, 'invalid_parameters'), errors }
 }
 
-/** What is posted to retry many, and what is wrong with it. */
+/** An invalid body of a bulk retry, and its faults. */
 function badRetry(body: string, ...errors: [path: string, code: string][]): ContractCase {
   return {
     name: `422: a retry by ${body}`,
@@ -404,7 +403,7 @@ function badRetry(body: string, ...errors: [path: string, code: string][]): Cont
   }
 }
 
-/** A retry that changes nothing, since no case has anything that is FAILED. */
+/** A bulk retry that changes nothing, since no case has a FAILED transaction. */
 function goodRetry(
   name: string,
   body: string,
@@ -423,7 +422,7 @@ function goodRetry(
   }
 }
 
-/** A retry that is refused as a whole. */
+/** A bulk retry that is refused as a whole. */
 function refusedRetry(
   name: string,
   request: ContractRequest,
@@ -435,7 +434,7 @@ function refusedRetry(
 
 const text = (changes: Record<string, unknown>) => JSON.stringify(transactionBody(changes))
 
-/** Ids that no normalisation, trimming, case folding or URL may change. */
+/** Ids that must not be changed by normalisation, trimming, case folding or URLs. */
 const KEPT_IDS = {
   'an upper-case id': 'TXN_KEPT',
   'its lower-case twin, another one': 'txn_kept',
@@ -467,7 +466,7 @@ const KEPT_IDS = {
 
 const hex = (char: string) => `U+${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}`
 
-/** White space that may be inside but not at an end. */
+/** White space that is allowed inside but not at an end. */
 const SPACES = [...' \u00a0\u1680\u2000\u200a\u202f\u205f\u3000\ufeff']
 /** Control characters, both separators, and every bidirectional control. */
 const REFUSED = [
@@ -585,7 +584,7 @@ const types: ContractCase[] = [
     }),
   ),
   {
-    name: '422: an empty object misses all five',
+    name: '422: an empty object lacks all five fields',
     request: webhookRequest('{}'),
     status: 422,
     code: 'invalid_transaction',
@@ -593,7 +592,7 @@ const types: ContractCase[] = [
     stored: false,
   },
   {
-    name: '422: members of the prototype are no fields',
+    name: '422: members of the prototype do not count as fields',
     request: webhookRequest(`{"__proto__":${text({ transaction_id: 'inherited' })}}`),
     status: 422,
     code: 'invalid_transaction',
@@ -796,7 +795,7 @@ const extras: ContractCase[] = [
     '': 'the empty key',
     ' Key ': 'kept',
   }),
-  accepted('extras that are named like things of the answer', {
+  accepted('extras with the names of members of the answer', {
     status: 'FAILED',
     attempts: 7,
     created_at: 'never',
@@ -959,7 +958,7 @@ const known: ContractCase[] = [
     shown: shownAs(transactionBody({ transaction_id: id })),
   }))(newId()),
   ((id): ContractCase => ({
-    name: 'the alias /webhook takes a new one',
+    name: 'the alias /webhook accepts a new one',
     request: { ...webhookRequest(text({ transaction_id: id })), path: '/webhook' },
     status: 202,
     transactionId: id,
@@ -968,7 +967,7 @@ const known: ContractCase[] = [
   }))(newId()),
 ]
 
-/** As `next_cursor` is made. */
+/** Encoded as a `next_cursor` is. */
 const cursorOf = (id: number | string) => Buffer.from(String(id)).toString('base64url')
 
 const NOTHING_FOUND = { data: [], next_cursor: null }
@@ -1011,7 +1010,7 @@ const lists: ContractCase[] = [
     badQuery(LIST_PATH, `currency=${currency}`, ['currency', 'value']),
   ),
   ...['source_account', 'destination_account'].flatMap((name) => [
-    // It is a value, whatever it means to SQL.
+    // A value, whatever it means in SQL.
     goodQuery(LIST_PATH, `${name}=%25%27%20OR%201%3D1--`, NOTHING_FOUND),
     goodQuery(LIST_PATH, `${name}=${'x'.repeat(128)}`, NOTHING_FOUND),
     ...['', 'x'.repeat(129), '%ff', '%ED%A0%80'].map((account) =>
@@ -1027,7 +1026,7 @@ const lists: ContractCase[] = [
       '2026-01-31T24:00:00Z',
       '2026-01-31T12:00:60Z',
       '2026-01-31T12:00:00%2B24:00',
-      // A + in a query means a space, and a zone east of Greenwich is written %2B.
+      // A + in a query is a space; the + of a zone is written %2B.
       '2026-01-31T12:00:00+02:00',
       '%ff',
     ].map((time) => badQuery(LIST_PATH, `${name}=${time}`, [name, 'value'])),
@@ -1187,7 +1186,7 @@ const retries: ContractCase[] = [
   ),
 
   ((id): ContractCase => ({
-    name: '409: a retry of what has not failed',
+    name: '409: a retry of what is not FAILED',
     before: [webhookRequest(text({ transaction_id: id }))],
     request: { method: 'POST', path: `${transactionPath(id)}/retry` },
     status: 409,
@@ -1236,7 +1235,7 @@ const routes: ContractCase[] = [
       wrongMethod(method, path, 'POST'),
     ),
   ),
-  // The path of a transaction with this id, and that of a retry of many.
+  // The path of a transaction with the id `retry`, and that of a bulk retry.
   ...['PUT', 'PATCH', 'DELETE', 'OPTIONS'].map((method) =>
     wrongMethod(method, RETRY_PATH, 'GET, HEAD, POST'),
   ),

@@ -1,22 +1,22 @@
 import { connect, type Socket } from 'node:net'
 
-/** An answer as it came over the wire. */
+/** An answer as it was received. */
 export type RawAnswer = { status: number; head: string; body: string }
 
-/** A connection on which anything can be sent, byte by byte. */
+/** A connection that sends any bytes. */
 export type RawSocket = Disposable & {
-  /** What has come in full. */
+  /** The answers received in full. */
   readonly answers: readonly RawAnswer[]
   readonly closed: boolean
-  /** Text goes out as Latin-1: one character, one byte. */
+  /** Text is sent as Latin-1: one byte a character. */
   write(bytes: string | Uint8Array): void
-  /** Sends a FIN, and still listens. */
+  /** Sends a FIN, and still reads. */
   halfClose(): void
   /** Sends a RST. */
   reset(): void
-  /** Resolves when there are so many answers, interim ones not counted, or none can come any more. */
+  /** Resolves when there are this many answers, without interim ones, or the connection is closed. */
   answered(count: number): Promise<void>
-  /** Resolves with the ms since the connection was made when the other side has hung up. */
+  /** Resolves when the other side has closed, with the ms since the connection was made. */
   hungUp: Promise<number>
 }
 
@@ -52,7 +52,7 @@ export async function rawSocket(url: string): Promise<RawSocket> {
   })
   socket.on('end', over)
   socket.on('close', over)
-  // An ECONNRESET is one way of hanging up, and a close follows.
+  // After an ECONNRESET a close follows.
   socket.on('error', () => {})
   await connected.promise
   return {
@@ -87,7 +87,7 @@ function send(socket: Socket, bytes: string | Uint8Array): void {
   else socket.write(bytes)
 }
 
-/** The answers that are there in full. One without a Content-Length has no body here. */
+/** The answers that are complete. One without a Content-Length has no body here. */
 function answersIn(text: string): RawAnswer[] {
   const answers: RawAnswer[] = []
   for (let at = 0; ; ) {

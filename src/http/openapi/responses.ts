@@ -1,26 +1,38 @@
 /** The parts of the OpenAPI document that several routes share. */
 
 import { PROBLEMS, type ProblemCode } from '../problem.ts'
-import type { Parameter } from '../query.ts'
-import { type components, parameters } from './schemas.ts'
+import { PARAMETERS, type Parameter } from '../query.ts'
+import type { components } from './schemas.ts'
 
-export const WEBHOOK = content('application/json', 'Webhook')
-export const TRANSACTION = content('application/json', 'Transaction')
-export const TRANSACTIONS = content('application/json', 'Transactions')
-export const ATTEMPTS = content('application/json', 'Attempts')
-export const RETRY = content('application/json', 'Retry')
-export const RETRIES = content('application/json', 'Retries')
-export const CONFLICTS = content('application/json', 'Conflicts')
+type SchemaName = keyof (typeof components)['schemas']
 
-/** What a route has in its details that needs no key. */
-export const OPEN = { security: [] }
+/** Of a route that needs no API key. */
+export const NO_AUTH = { security: [] }
 
-/** The error answers of a route that needs a key. */
+/** The parameters of a list. */
+export function parametersOf(names: readonly Parameter[]) {
+  return names.map((name) => {
+    const { schema, help: description } = PARAMETERS[name]
+    return { name, in: 'query' as const, schema, description }
+  })
+}
+
+/** A body that must be sent. */
+export function requestBody(schema: SchemaName) {
+  return { required: true, content: content('application/json', schema) }
+}
+
+/** An answer that is no error. */
+export function success(description: string, schema: SchemaName) {
+  return { description, content: content('application/json', schema) }
+}
+
+/** The errors of a route that needs an API key. */
 export function authenticatedErrors(...codes: ProblemCode[]) {
   return problemResponses('invalid_api_key', ...codes)
 }
 
-/** The error answers of a route, by status; several codes may share one. */
+/** The errors of a route, by status; several codes may share one. */
 export function problemResponses(...codes: ProblemCode[]) {
   const responses: Record<string, { description: string; content: ReturnType<typeof content> }> = {}
   for (const code of [...codes, 'uri_too_long', 'internal_error'] as const) {
@@ -32,11 +44,6 @@ export function problemResponses(...codes: ProblemCode[]) {
   return responses
 }
 
-function content(type: string, schema: keyof (typeof components)['schemas']) {
+function content(type: string, schema: SchemaName) {
   return { [type]: { schema: { $ref: `#/components/schemas/${schema}` } } }
-}
-
-/** The parameters of a list. */
-export function parametersOf(names: readonly Parameter[]) {
-  return names.map((name) => ({ name, in: 'query' as const, ...parameters[name] }))
 }

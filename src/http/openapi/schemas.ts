@@ -1,6 +1,7 @@
-/** What the OpenAPI document says of bodies and of parameters. */
+/** The schemas of the OpenAPI document, and the text at its top. */
 
 import type { ElysiaSwaggerConfig } from '@elysiajs/swagger'
+import { FILTER_NAMES, FILTERS } from '../../domain/filter.ts'
 import {
   ACCOUNT_LENGTH_MAX,
   ATTEMPT_OUTCOMES,
@@ -9,13 +10,33 @@ import {
   TRANSACTION_ID_LENGTH_MAX,
 } from '../../domain/transaction.ts'
 import { PROBLEMS } from '../problem.ts'
-import { FILTER, LIMIT_DEFAULT, LIMIT_MAX, type Parameter } from '../query.ts'
 
 type Components = NonNullable<NonNullable<ElysiaSwaggerConfig['documentation']>['components']>
 type Schemas = NonNullable<Components['schemas']>
+type Schema = Schemas[string]
 
+const text = { type: 'string' } as const
 const time = { type: 'string', format: 'date-time' } as const
-const timeOrNull = { ...time, nullable: true } as const
+const count = { type: 'integer', minimum: 0 } as const
+const textOrNumber = { oneOf: [{ type: 'string' }, { type: 'number' }] } satisfies Schema
+const account = { type: 'string', minLength: 1, maxLength: ACCOUNT_LENGTH_MAX } as const
+
+/** An object that always has the members of `required`. */
+function object(required: Schemas, optional: Schemas = {}) {
+  const properties = { ...required, ...optional }
+  return { type: 'object' as const, required: Object.keys(required), properties }
+}
+
+function array(items: Schema) {
+  return { type: 'array' as const, items }
+}
+
+function page(row: string) {
+  return object({
+    data: array({ $ref: `#/components/schemas/${row}` }),
+    next_cursor: { ...text, nullable: true, description: 'Null on the last page.' },
+  })
+}
 
 const fields = {
   transaction_id: {
@@ -24,13 +45,8 @@ const fields = {
     maxLength: TRANSACTION_ID_LENGTH_MAX,
     example: 'txn_001',
   },
-  source_account: { type: 'string', minLength: 1, maxLength: ACCOUNT_LENGTH_MAX, example: 'A123' },
-  destination_account: {
-    type: 'string',
-    minLength: 1,
-    maxLength: ACCOUNT_LENGTH_MAX,
-    example: 'B456',
-  },
+  source_account: { ...account, example: 'A123' },
+  destination_account: { ...account, example: 'B456' },
   amount: {
     description: 'In major units: a number, or a decimal string.',
     example: 100,
@@ -46,47 +62,96 @@ const fields = {
   },
 } satisfies Schemas
 
-const required = Object.keys(fields)
+const attempt = object({
+  attempt: { type: 'integer', minimum: 1 },
+  started_at: time,
+  finished_at: { ...time, nullable: true },
+  outcome: {
+    ...text,
+    enum: [...ATTEMPT_OUTCOMES],
+    nullable: true,
+    description: 'Null while the attempt is under way.',
+  },
+  http_status: {
+    type: 'integer',
+    nullable: true,
+    description: 'The status of the answer of the target, where there was one.',
+  },
+  detail: { ...text, nullable: true },
+})
 
-/** A page of a list, of whatever its rows are. */
-function page(row: string): Schemas[string] {
-  return {
-    type: 'object',
-    required: ['data', 'next_cursor'],
-    properties: {
-      data: { type: 'array', items: { $ref: `#/components/schemas/${row}` } },
-      next_cursor: { type: 'string', nullable: true, description: 'Null on the last page.' },
+/** `documentation.components` of the document. */
+export const components = {
+  securitySchemes: {
+    apiKey: { type: 'http', scheme: 'bearer', description: 'One of `--api-keys`, where set.' },
+  },
+  schemas: {
+    Webhook: {
+      ...object(fields),
+      additionalProperties: true,
+      description: 'Other members are kept, and shown as `extra`.',
     },
-  }
-}
+    Transaction: object({
+      ...fields,
+      amount: { type: 'number', description: 'In major units.', example: 100 },
+      status: { type: 'string', enum: [...STATUSES] },
+      attempts: { ...count, description: 'Attempts begun.' },
+      created_at: time,
+      processing_started_at: {
+        ...time,
+        nullable: true,
+        description: 'When the first attempt began.',
+      },
+      processed_at: { ...time, nullable: true },
+      error: { ...text, nullable: true, description: 'Why the last attempt did not succeed.' },
+      extra: { type: 'object', additionalProperties: true },
+    }),
+    Transactions: page('Transaction'),
+    Attempts: object({ data: array(attempt) }),
+    Retry: {
+      ...object({
+        filter: {
+          type: 'object',
+          description: 'The FAILED transactions that match all of these; empty: all FAILED ones.',
+          additionalProperties: false,
+          properties: Object.fromEntries(FILTER_NAMES.map((name) => [name, FILTERS[name].schema])),
+        },
+        dry_run: { type: 'boolean', description: 'Only count them.' },
+      }),
+      additionalProperties: false,
+    },
+    Retries: object({ matched: count, retried: count }),
+    Conflict: object({
+      transaction_id: fields.transaction_id,
+      received_at: time,
+      differences: array(
+        object({
+          field: { type: 'string', enum: [...FIELDS] },
+          stored: textOrNumber,
+          received: textOrNumber,
+        }),
+      ),
+    }),
+    Conflicts: page('Conflict'),
+    Problem: {
+      ...object(
+        {
+          type: { type: 'string', format: 'uri-reference' },
+          title: text,
+          status: { type: 'integer' },
+          detail: text,
+          code: { type: 'string', enum: Object.keys(PROBLEMS) },
+          request_id: { type: 'string', format: 'uuid' },
+        },
+        { errors: array(object({ path: text, code: text, message: text })) },
+      ),
+      description: 'RFC 9457.',
+    },
+  },
+} satisfies Components
 
-/** What a parameter of a list may be. */
-export const parameters: Record<Parameter, { schema: object; description: string }> = {
-  status: {
-    schema: { type: 'string', enum: [...STATUSES] },
-    description: 'Only those in this state.',
-  },
-  currency: { schema: { type: 'string' }, description: 'Only those in this currency.' },
-  transaction_id: {
-    schema: { type: 'string' },
-    description: 'Only those of this transaction.',
-  },
-  source_account: { schema: { type: 'string' }, description: 'Only those from this account.' },
-  destination_account: { schema: { type: 'string' }, description: 'Only those to this account.' },
-  created_from: { schema: time, description: 'Only those accepted at this time or after it.' },
-  created_to: { schema: time, description: 'Only those accepted before this time.' },
-  limit: {
-    schema: { type: 'integer', minimum: 1, maximum: LIMIT_MAX, default: LIMIT_DEFAULT },
-    description: 'Rows at most.',
-  },
-  cursor: {
-    schema: { type: 'string' },
-    description: 'The `next_cursor` of the page before; otherwise the newest are shown.',
-  },
-}
-
-/** What the docs page begins with: every error that can be answered, in one table. */
-export const DESCRIPTION = `Transaction webhooks, taken and processed.
+/** The text at the top of the docs page, with a table of every error. */
+export const DESCRIPTION = `Accepts transaction webhooks durably and processes them in the background.
 
 Every error is \`application/problem+json\` (RFC 9457), with one of these as its \`code\`:
 
@@ -96,150 +161,3 @@ ${Object.entries(PROBLEMS)
   .map(([code, { status, meaning }]) => `| \`${code}\` | ${status} | ${meaning} |`)
   .join('\n')}
 `
-
-/** `documentation.components` of the document. */
-export const components = {
-  securitySchemes: {
-    apiKey: {
-      type: 'http',
-      scheme: 'bearer',
-      description: 'One of `--api-keys`, where there are any.',
-    },
-  },
-  schemas: {
-    Webhook: {
-      type: 'object',
-      required,
-      properties: fields,
-      additionalProperties: true,
-      description: 'Members beyond the five are kept and shown as `extra`.',
-    },
-    Transaction: {
-      type: 'object',
-      required: [
-        ...required,
-        'status',
-        'attempts',
-        'created_at',
-        'processing_started_at',
-        'processed_at',
-        'error',
-        'extra',
-      ],
-      properties: {
-        ...fields,
-        amount: { type: 'number', description: 'In major units.', example: 100 },
-        status: { type: 'string', enum: [...STATUSES] },
-        attempts: { type: 'integer', minimum: 0, description: 'Attempts begun.' },
-        created_at: time,
-        processing_started_at: { ...timeOrNull, description: 'When the first attempt began.' },
-        processed_at: timeOrNull,
-        error: {
-          type: 'string',
-          nullable: true,
-          description: 'Why the last attempt did not succeed.',
-        },
-        extra: { type: 'object', additionalProperties: true },
-      },
-    },
-    Transactions: page('Transaction'),
-    Attempts: {
-      type: 'object',
-      required: ['data'],
-      properties: {
-        data: {
-          type: 'array',
-          items: {
-            type: 'object',
-            required: ['attempt', 'started_at', 'finished_at', 'outcome', 'http_status', 'detail'],
-            properties: {
-              attempt: { type: 'integer', minimum: 1 },
-              started_at: time,
-              finished_at: timeOrNull,
-              outcome: {
-                type: 'string',
-                enum: [...ATTEMPT_OUTCOMES],
-                nullable: true,
-                description: 'Null while it is under way.',
-              },
-              http_status: {
-                type: 'integer',
-                nullable: true,
-                description: 'What the target answered, where it did.',
-              },
-              detail: { type: 'string', nullable: true },
-            },
-          },
-        },
-      },
-    },
-    Retry: {
-      type: 'object',
-      required: ['filter', 'dry_run'],
-      additionalProperties: false,
-      properties: {
-        filter: {
-          type: 'object',
-          description: 'Those that are FAILED and have all of these; empty: all that are FAILED.',
-          additionalProperties: false,
-          properties: Object.fromEntries(FILTER.map((name) => [name, parameters[name].schema])),
-        },
-        dry_run: { type: 'boolean', description: 'Only count them.' },
-      },
-    },
-    Retries: {
-      type: 'object',
-      required: ['matched', 'retried'],
-      properties: {
-        matched: { type: 'integer', minimum: 0 },
-        retried: { type: 'integer', minimum: 0 },
-      },
-    },
-    Conflict: {
-      type: 'object',
-      required: ['transaction_id', 'received_at', 'differences'],
-      properties: {
-        transaction_id: fields.transaction_id,
-        received_at: time,
-        differences: {
-          type: 'array',
-          items: {
-            type: 'object',
-            required: ['field', 'stored', 'received'],
-            properties: {
-              field: { type: 'string', enum: [...FIELDS] },
-              stored: { oneOf: [{ type: 'string' }, { type: 'number' }] },
-              received: { oneOf: [{ type: 'string' }, { type: 'number' }] },
-            },
-          },
-        },
-      },
-    },
-    Conflicts: page('Conflict'),
-    Problem: {
-      type: 'object',
-      description: 'RFC 9457.',
-      required: ['type', 'title', 'status', 'detail', 'code', 'request_id'],
-      properties: {
-        type: { type: 'string', format: 'uri-reference' },
-        title: { type: 'string' },
-        status: { type: 'integer' },
-        detail: { type: 'string' },
-        code: { type: 'string', enum: Object.keys(PROBLEMS) },
-        request_id: { type: 'string', format: 'uuid' },
-        errors: {
-          type: 'array',
-          items: {
-            type: 'object',
-            required: ['path', 'code', 'message'],
-            properties: {
-              path: { type: 'string' },
-              code: { type: 'string' },
-              message: { type: 'string' },
-            },
-          },
-        },
-      },
-    },
-  },
-} satisfies Components

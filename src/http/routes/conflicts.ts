@@ -1,35 +1,36 @@
 import { Elysia } from 'elysia'
-import { isoTime } from '../../clock.ts'
+import { isoTime } from '../../domain/iso-time.ts'
 import type { Conflict } from '../../store/sqlite/list.ts'
 import type { Store } from '../../store/sqlite/open-store.ts'
-import { authenticatedErrors, CONFLICTS, parametersOf } from '../openapi/responses.ts'
+import { authenticatedErrors, parametersOf, success } from '../openapi/responses.ts'
 import { LIMIT_DEFAULT, readQuery } from '../query.ts'
 import { pageResponse } from '../response.ts'
 
-export type ConflictsDeps = { store: Pick<Store, 'conflicts'> }
+export type ConflictDeps = { store: Pick<Store, 'conflicts'> }
 
-const LIST = ['transaction_id', 'limit', 'cursor'] as const
+const PARAMETERS = ['transaction_id', 'limit', 'cursor'] as const
 
-/** Webhooks that came under a known `transaction_id` with other content. */
-export function conflicts({ store }: ConflictsDeps) {
-  const detail = {
-    summary: 'Conflicting webhooks, newest first',
-    tags: ['Conflicts'],
-    parameters: parametersOf(LIST),
-    responses: {
-      200: { description: 'A page of them', content: CONFLICTS },
-      ...authenticatedErrors('invalid_parameters', 'storage_unavailable', 'shutting_down'),
-    },
-  }
-  return new Elysia({ name: 'conflicts' }).get(
+/** Webhooks with a known `transaction_id` and other content. */
+export function conflictRoutes({ store }: ConflictDeps) {
+  return new Elysia().get(
     '/v1/conflicts',
     async ({ request }) => {
-      const query = readQuery(request.url, LIST)
+      const query = readQuery(request.url, PARAMETERS)
       const { transaction_id, cursor: before, limit = LIMIT_DEFAULT } = query
       const { data, next } = await store.conflicts(transaction_id, { before, limit })
       return pageResponse(data.map(conflictJson), next)
     },
-    { detail },
+    {
+      detail: {
+        summary: 'Conflicting webhooks, newest first',
+        tags: ['Conflicts'],
+        parameters: parametersOf(PARAMETERS),
+        responses: {
+          200: success('A page of conflicts', 'Conflicts'),
+          ...authenticatedErrors('invalid_parameters', 'storage_unavailable', 'shutting_down'),
+        },
+      },
+    },
   )
 }
 

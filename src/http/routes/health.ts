@@ -1,46 +1,43 @@
 import { Elysia } from 'elysia'
-import { type Clock, isoTime } from '../../clock.ts'
-import { OPEN, problemResponses } from '../openapi/responses.ts'
+import type { Clock } from '../../clock.ts'
+import { isoTime } from '../../domain/iso-time.ts'
+import { NO_AUTH, problemResponses } from '../openapi/responses.ts'
 import { Problem, RETRY_AFTER } from '../problem.ts'
 
-/** What the service needs in order to do its work, each found in order (`ok`) or not. */
+/** The parts that the service needs to work, each `ok` or what is wrong with it. */
 export type Health = {
   ok: boolean
   checks: Readonly<Record<string, string>>
-  /** How the target is, where there is one: `ok`, or since when it has been failing. */
+  /** Of the target, where there is one: `ok`, or since when it has been failing. */
   target?: string
 }
 
 export type HealthDeps = {
   clock: Clock
-  /** Looks now: the storage is asked to take a write. */
+  /** Checks all parts now; the storage by a write. */
   health(): Promise<Health>
-  /** False where only a new process can do the work again. */
+  /** False where only a restart of the process helps. */
   alive(): boolean
 }
 
 /** For load balancers, orchestrators and people. */
-export function health({ clock, health, alive }: HealthDeps) {
-  const always = problemResponses()
-  const noStore = { headers: { 'cache-control': 'no-store' } }
-  return new Elysia({ name: 'health', detail: { tags: ['Health'], ...OPEN } })
+export function healthRoutes({ clock, health, alive }: HealthDeps) {
+  return new Elysia({ detail: { tags: ['Health'], ...NO_AUTH } })
     .get(
       '/',
       async () => {
         const { ok } = await health()
-        const body = {
-          status: ok ? 'HEALTHY' : 'UNHEALTHY',
-          current_time: isoTime(clock.now().wall),
-        }
-        return Response.json(body, { ...noStore, status: ok ? 200 : 503 })
+        const status = ok ? 'HEALTHY' : 'UNHEALTHY'
+        const body = { status, current_time: isoTime(clock.now().wall) }
+        return Response.json(body, { status: ok ? 200 : 503 })
       },
       {
         detail: {
-          summary: 'Can the service do its work?',
+          summary: 'Health: can the service work?',
           responses: {
-            200: { description: 'It can: `status` is `HEALTHY`' },
-            ...always,
-            503: { description: 'It can not: `status` is `UNHEALTHY`' },
+            200: { description: '`status` is `HEALTHY`' },
+            ...problemResponses(),
+            503: { description: '`status` is `UNHEALTHY`' },
           },
         },
       },
@@ -48,13 +45,13 @@ export function health({ clock, health, alive }: HealthDeps) {
     .get(
       '/livez',
       () => {
-        if (alive()) return Response.json({ status: 'LIVE' }, noStore)
-        throw new Problem('not_alive', 'The service must be started anew.')
+        if (alive()) return Response.json({ status: 'LIVE' })
+        throw new Problem('not_alive', 'The process must be restarted.')
       },
       {
         detail: {
-          summary: 'Should the process go on? If not, start it anew.',
-          responses: { 200: { description: 'It should' }, ...problemResponses('not_alive') },
+          summary: 'Liveness: restart the process on 503',
+          responses: { 200: { description: 'It is alive' }, ...problemResponses('not_alive') },
         },
       },
     )
@@ -62,21 +59,19 @@ export function health({ clock, health, alive }: HealthDeps) {
       '/readyz',
       async () => {
         const { ok, checks, target } = await health()
-        if (ok) return Response.json({ status: 'READY', checks: { ...checks, target } }, noStore)
-        const faulty = Object.entries(checks).filter(([, state]) => state !== 'ok')
-        throw new Problem('not_ready', 'The service takes no transactions now.', {
+        if (ok) return Response.json({ status: 'READY', checks: { ...checks, target } })
+        const failing = Object.entries(checks).filter(([, state]) => state !== 'ok')
+        throw new Problem('not_ready', 'The service accepts no transactions now.', {
           headers: RETRY_AFTER,
-          errors: faulty.map(([path, message]) => ({ path, code: 'not_ready', message })),
+          errors: failing.map(([path, message]) => ({ path, code: 'not_ready', message })),
         })
       },
       {
         detail: {
-          summary: 'Does the service take transactions now?',
+          summary: 'Readiness: send no requests on 503',
           responses: {
             200: {
-              description:
-                'It does. `checks.target` says since when the target has been failing, where it is: ' +
-                'transactions are taken all the same.',
+              description: 'It accepts transactions, also while the target (`checks.target`) fails',
             },
             ...problemResponses('not_ready'),
           },

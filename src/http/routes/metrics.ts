@@ -6,11 +6,11 @@ import { authenticatedErrors } from '../openapi/responses.ts'
 export type MetricsDeps = { store: Pick<Store, 'readings'>; exposition: Exposition }
 
 /** What Prometheus scrapes. */
-export function metrics({ store, exposition }: MetricsDeps) {
-  return new Elysia({ name: 'metrics' }).get(
+export function metricsRoute({ store, exposition }: MetricsDeps) {
+  return new Elysia().get(
     '/metrics',
     async () => {
-      const headers = { 'content-type': exposition.contentType, 'cache-control': 'no-store' }
+      const headers = { 'content-type': exposition.contentType }
       return new Response(await exposition.text(store.readings()), { headers })
     },
     {
@@ -18,7 +18,7 @@ export function metrics({ store, exposition }: MetricsDeps) {
         summary: 'Metrics for Prometheus',
         tags: ['Health'],
         responses: {
-          200: { description: 'The metrics in the text format of Prometheus' },
+          200: { description: "The metrics in Prometheus' text format" },
           ...authenticatedErrors(),
         },
       },

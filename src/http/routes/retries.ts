@@ -1,140 +1,144 @@
 import { Elysia } from 'elysia'
 import type { Config } from '../../config/read-config.ts'
+import { FILTER_NAMES } from '../../domain/filter.ts'
 import { parseStrictJson } from '../../domain/strict-json.ts'
 import type { JsonObject } from '../../domain/transaction.ts'
 import type { Store } from '../../store/sqlite/open-store.ts'
 import { readBody, requireJson } from '../body.ts'
-import { authenticatedErrors, RETRIES, RETRY, TRANSACTION } from '../openapi/responses.ts'
+import { authenticatedErrors, requestBody, success } from '../openapi/responses.ts'
 import { Problem, type ProblemPart } from '../problem.ts'
-import { FILTER, filterOf, readParameters, readQuery } from '../query.ts'
-import { dataResponse, decodedId, transactionResponse, unknownTransaction } from '../response.ts'
+import { filterOf, readParameters, readQuery, readTransactionId } from '../query.ts'
+import { transactionResponse, unknownTransaction } from '../response.ts'
 
-export type RetriesDeps = {
+export type RetryDeps = {
   store: Pick<Store, 'retries'>
   config: Pick<Config, 'maxBodyBytes'>
-  /** Called when the answer to a request may take long. */
+  /** Called where the answer to a request may take long. */
   extendTimeout(request: Request): void
   /** Called when there are new jobs. */
   onJobs(): void
 }
 
-/** What operators do about transactions that are FAILED: try them again. */
-export function retries(deps: RetriesDeps) {
-  const { store, onJobs } = deps
-  const refused = [
+/** Manual retries of FAILED transactions: of one, or of all that match a filter. */
+export function retryRoutes(deps: RetryDeps) {
+  const refusals = [
     'cross_site',
     'overloaded',
     'storage_full',
     'storage_unavailable',
     'shutting_down',
   ] as const
-  const one = {
-    summary: 'Try a FAILED transaction again',
-    tags: ['Transactions'],
-    responses: {
-      202: { description: 'It will be tried, with all its attempts', content: TRANSACTION },
-      ...authenticatedErrors(
-        'invalid_path',
-        'transaction_not_found',
-        'transaction_not_failed',
-        'invalid_parameters',
-        ...refused,
-      ),
-    },
-  }
-  const many = {
-    summary: 'Try all FAILED transactions of a filter again, or count them',
-    tags: ['Transactions'],
-    requestBody: { required: true, content: RETRY },
-    responses: {
-      200: { description: 'How many there were, and how many will be tried', content: RETRIES },
-      ...authenticatedErrors(
-        'invalid_json',
-        'body_too_large',
-        'unsupported_media_type',
-        'invalid_parameters',
-        ...refused,
-      ),
-    },
-  }
-  return new Elysia({ name: 'retries' })
+  // `parse: 'none'`: Elysia leaves the body unread.
+  return new Elysia({ detail: { tags: ['Transactions'] } })
     .post(
       '/v1/transactions/:transaction_id/retry',
-      async ({ params, request }) => {
-        readQuery(request.url, [])
-        const retry = await store.retries.one(decodedId(params.transaction_id, request.url))
-        switch (retry.kind) {
-          case 'retried':
-            onJobs()
-            return transactionResponse(202, retry.stored)
-          case 'not_failed':
-            return notFailed(retry.stored.status)
-          case 'unknown':
-            return unknownTransaction()
-          default:
-            return retry satisfies never
-        }
+      ({ params, request }) => retryOne(readTransactionId(params, request), deps),
+      {
+        parse: 'none',
+        detail: {
+          summary: 'Retry a FAILED transaction',
+          responses: {
+            202: success('It is PENDING again, with all its attempts', 'Transaction'),
+            ...authenticatedErrors(
+              'invalid_path',
+              'transaction_not_found',
+              'transaction_not_failed',
+              'invalid_parameters',
+              ...refusals,
+            ),
+          },
+        },
       },
-      { parse: 'none', detail: one },
     )
-    .post(
-      '/v1/transactions/retry',
-      async ({ request }) => {
-        readQuery(request.url, [])
-        const { filter, dryRun } = await readRetry(request, deps)
-        deps.extendTimeout(request)
-        const retries = store.retries.all(filter, dryRun, request.signal)
-        // Where the storage refuses on the way, what came before it stands.
-        void retries.then(({ retried }) => void (retried > 0 && onJobs()), onJobs)
-        return dataResponse(await retries)
+    .post('/v1/transactions/retry', ({ request }) => retryAll(request, deps), {
+      parse: 'none',
+      detail: {
+        summary: 'Retry the FAILED transactions that match a filter, or count them',
+        requestBody: requestBody('Retry'),
+        responses: {
+          200: success('How many match, and how many of these are PENDING again', 'Retries'),
+          ...authenticatedErrors(
+            'invalid_json',
+            'body_too_large',
+            'unsupported_media_type',
+            'invalid_parameters',
+            ...refusals,
+          ),
+        },
       },
-      { parse: 'none', detail: many },
-    )
+    })
 }
 
-function notFailed(status: string): never {
-  throw new Problem('transaction_not_failed', 'Only a FAILED transaction can be tried again.', {
-    errors: [{ path: 'status', code: 'not_failed', message: `is ${status}` }],
-  })
+async function retryOne(transactionId: string, { store, onJobs }: RetryDeps): Promise<Response> {
+  const retry = await store.retries.one(transactionId)
+  switch (retry.kind) {
+    case 'retried':
+      onJobs()
+      return transactionResponse(202, retry.stored)
+    case 'not_failed': {
+      const message = `is ${retry.stored.status}`
+      const errors = [{ path: 'status', code: 'not_failed', message }]
+      const detail = 'Only a FAILED transaction can be tried again.'
+      throw new Problem('transaction_not_failed', detail, { errors })
+    }
+    case 'unknown':
+      return unknownTransaction()
+    default:
+      return retry satisfies never
+  }
 }
 
-/** Both members are required: what retries everything should not be what was left out. */
-async function readRetry(request: Request, { config }: RetriesDeps) {
+async function retryAll(request: Request, deps: RetryDeps): Promise<Response> {
+  readQuery(request.url, [])
+  const { filter, dryRun } = await readRetry(request, deps)
+  deps.extendTimeout(request)
+  try {
+    const result = await deps.store.retries.all(filter, dryRun, request.signal)
+    if (result.retried > 0) deps.onJobs()
+    return Response.json(result)
+  } catch (error) {
+    // The commits before the one that failed stand.
+    deps.onJobs()
+    throw error
+  }
+}
+
+/** Reads `{filter, dry_run}`. Both are required, so that a typo never retries everything. */
+async function readRetry(request: Request, { config }: RetryDeps) {
   requireJson(request.headers)
   const parsed = parseStrictJson(await readBody(request, config.maxBodyBytes))
   if (!parsed.ok) throw new Problem('invalid_json', parsed.message)
-  const parts: ProblemPart[] = []
-  const body = objectAt('', parsed.value, parts)
-  if (parts.length > 0) throw invalidRetry(parts)
+  const errors: ProblemPart[] = []
+  const body = objectAt('', parsed.value, errors)
+  if (errors.length > 0) throw invalidRetry(errors)
   const { filter, dry_run, ...others } = body
-  const given = objectAt('filter', filter, parts)
-  const parameters = readParameters(Object.entries(given), FILTER, 'filter.', parts)
+  const given = Object.entries(objectAt('filter', filter, errors))
+  const parameters = readParameters(given, FILTER_NAMES, 'filter.', errors)
   if (parameters.status !== undefined && parameters.status !== 'FAILED') {
-    const message = 'must be FAILED, or be left out: nothing else can be tried again'
-    parts.push({ path: 'filter.status', code: 'value', message })
+    const message = 'must be FAILED or left out: only FAILED transactions can be retried'
+    errors.push({ path: 'filter.status', code: 'value', message })
   }
-  if (typeof dry_run !== 'boolean') {
-    const message = dry_run === undefined ? 'is missing' : 'must be true or false'
-    const code = dry_run === undefined ? 'required' : 'type'
-    parts.push({ path: 'dry_run', code, message })
-  }
+  if (typeof dry_run !== 'boolean') errors.push(wrongType('dry_run', dry_run, 'true or false'))
   for (const path of Object.keys(others)) {
-    parts.push({ path, code: 'unknown', message: 'is not known here' })
+    errors.push({ path, code: 'unknown', message: 'is unknown here' })
   }
-  if (parts.length === 0) return { filter: filterOf(parameters), dryRun: dry_run as boolean }
-  throw invalidRetry(parts)
+  if (errors.length > 0) throw invalidRetry(errors)
+  return { filter: filterOf(parameters), dryRun: dry_run === true }
 }
 
 function invalidRetry(errors: readonly ProblemPart[]): Problem {
-  const detail = 'The body is not a retry: `errors` names every fault.'
+  const detail = 'The body is not a valid retry: `errors` names every fault.'
   return new Problem('invalid_parameters', detail, { errors })
 }
 
-function objectAt(path: string, value: unknown, parts: ProblemPart[]): JsonObject {
+function objectAt(path: string, value: unknown, errors: ProblemPart[]): JsonObject {
   if (typeof value === 'object' && value !== null && !Array.isArray(value))
     return value as JsonObject
-  const missing = value === undefined
-  const message = missing ? 'is missing' : 'must be a JSON object'
-  parts.push({ path, code: missing ? 'required' : 'type', message })
+  errors.push(wrongType(path, value, 'a JSON object'))
   return {}
+}
+
+function wrongType(path: string, value: unknown, expected: string): ProblemPart {
+  if (value === undefined) return { path, code: 'required', message: 'is missing' }
+  return { path, code: 'type', message: `must be ${expected}` }
 }

@@ -8,11 +8,11 @@ import type { Acceptance } from '../../store/sqlite/accept.ts'
 import type { Store } from '../../store/sqlite/open-store.ts'
 import type { Metrics, WebhookResult } from '../../telemetry/metrics.ts'
 import { readBody, requireJson } from '../body.ts'
-import { OPEN, problemResponses, TRANSACTION, WEBHOOK } from '../openapi/responses.ts'
+import { NO_AUTH, problemResponses, requestBody, success } from '../openapi/responses.ts'
 import { PROBLEMS, Problem, RETRY_AFTER } from '../problem.ts'
 import { transactionResponse } from '../response.ts'
 
-export type WebhooksDeps = {
+export type WebhookDeps = {
   store: Pick<Store, 'accept'>
   clock: Clock
   config: Pick<Config, 'maxBodyBytes' | 'webhookSecrets'>
@@ -21,20 +21,19 @@ export type WebhooksDeps = {
   onJobs(): void
 }
 
-/** Where senders post their transactions. */
-export function webhooks(deps: WebhooksDeps) {
+/** Where senders post transactions. */
+export function webhookRoutes(deps: WebhookDeps) {
   const detail = {
-    summary: 'Take a transaction',
+    summary: 'Accept a transaction',
     tags: ['Webhooks'],
-    ...OPEN,
-    requestBody: { required: true, content: WEBHOOK },
+    ...NO_AUTH,
+    requestBody: requestBody('Webhook'),
     responses: {
-      202: {
-        description:
-          'The transaction is on disk and will be processed. One that was posted before is answered ' +
-          'as it now is, with `Idempotent-Replayed: true`.',
-        content: TRANSACTION,
-      },
+      202: success(
+        'The transaction is on disk and will be processed. One that was posted before is shown in ' +
+          'its present state, with `Idempotent-Replayed: true`.',
+        'Transaction',
+      ),
       ...problemResponses(
         'invalid_json',
         'invalid_signature',
@@ -51,14 +50,15 @@ export function webhooks(deps: WebhooksDeps) {
       ),
     },
   }
-  // `parse: 'none'` leaves the body to us, as bytes; Elysia would parse it first.
+  // `parse: 'none'`: Elysia leaves the body unread.
   const hook = { parse: 'none', detail } as const
-  return new Elysia({ name: 'webhooks' })
-    .post('/v1/webhooks/transactions', ({ request }) => take(request, deps), hook)
-    .post('/webhook', ({ request }) => take(request, deps), hook)
+  return new Elysia()
+    .post('/v1/webhooks/transactions', ({ request }) => accept(request, deps), hook)
+    .post('/webhook', ({ request }) => accept(request, deps), hook)
 }
 
-async function take(request: Request, deps: WebhooksDeps): Promise<Response> {
+/** Answers a webhook, and counts it by its result. */
+async function accept(request: Request, deps: WebhookDeps): Promise<Response> {
   const { store, clock, metrics, onJobs } = deps
   const beganAt = clock.monotonic()
   let result: WebhookResult = 'unavailable'
@@ -66,7 +66,7 @@ async function take(request: Request, deps: WebhooksDeps): Promise<Response> {
     const received = await readTransaction(request, deps)
     const acceptance = await store.accept(received)
     if (acceptance.kind === 'accepted') onJobs()
-    const response = answer(acceptance, received)
+    const response = responseTo(acceptance, received)
     result = acceptance.kind === 'replayed' ? 'replayed' : 'accepted'
     return response
   } catch (error) {
@@ -94,16 +94,13 @@ function resultOf({ code }: Problem): WebhookResult {
   }
 }
 
-/** The checks, in the order of the contract: type, size, signature, JSON, fields. */
-async function readTransaction(
-  request: Request,
-  { config, clock }: WebhooksDeps,
-): Promise<Transaction> {
+/** The checks come in this order: content type, size, signature, JSON, fields. */
+async function readTransaction(request: Request, deps: WebhookDeps): Promise<Transaction> {
+  const { maxBodyBytes, webhookSecrets } = deps.config
   requireJson(request.headers)
-  const body = await readBody(request, config.maxBodyBytes)
-  if (config.webhookSecrets.length > 0) {
-    const now = clock.now().wall
-    const fault = signatureFault(request.headers, body, config.webhookSecrets, now)
+  const body = await readBody(request, maxBodyBytes)
+  if (webhookSecrets.length > 0) {
+    const fault = signatureFault(request.headers, body, webhookSecrets, deps.clock.now().wall)
     if (fault !== undefined) {
       const headers = { 'www-authenticate': 'Webhook-Signature' }
       throw new Problem('invalid_signature', fault, { headers })
@@ -113,12 +110,12 @@ async function readTransaction(
   if (!parsed.ok) throw new Problem('invalid_json', parsed.message)
   const transaction = parseTransaction(parsed.value, parsed.literal)
   if (!Array.isArray(transaction)) return transaction
-  const detail = 'The body is not a transaction: `errors` names every fault.'
+  const detail = 'The body is not a valid transaction: `errors` names every fault.'
   throw new Problem('invalid_transaction', detail, { errors: transaction })
 }
 
-function answer(acceptance: Acceptance, received: Transaction): Response {
-  const location = `/v1/transactions/${encodeURIComponent(received.transactionId)}`
+function responseTo(acceptance: Acceptance, { transactionId }: Transaction): Response {
+  const location = `/v1/transactions/${encodeURIComponent(transactionId)}`
   switch (acceptance.kind) {
     case 'accepted':
       return transactionResponse(202, acceptance.stored, { location })
@@ -127,16 +124,17 @@ function answer(acceptance: Acceptance, received: Transaction): Response {
       return transactionResponse(202, acceptance.stored, headers)
     }
     case 'conflict': {
-      const detail = 'A transaction of this transaction_id is stored with other content.'
-      const errors = acceptance.differences.map(({ field }) => ({
-        path: field,
+      const message = 'differs from the stored transaction'
+      const errors = acceptance.differences.map(({ field: path }) => ({
+        path,
         code: 'differs',
-        message: 'differs from the stored transaction',
+        message,
       }))
+      const detail = 'A transaction of this transaction_id is stored with other content.'
       throw new Problem('transaction_conflict', detail, { errors, headers: { location } })
     }
     case 'backlog_full': {
-      const detail = 'There are too many unfinished transactions to take another one now.'
+      const detail = 'Too many transactions are unfinished. Send it again later.'
       throw new Problem('backlog_full', detail, { headers: RETRY_AFTER })
     }
     default:

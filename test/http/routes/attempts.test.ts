@@ -12,7 +12,7 @@ import {
 type ShownAttempt = Record<string, unknown>
 
 type Watched = Omit<ScriptedService, 'accept'> & {
-  /** Stores a transaction of which each call goes on until the test ends it. */
+  /** Stores a transaction whose calls go on until the test ends them. */
   accept(transactionId: string): Promise<void>
   /** Makes the call that is due. */
   call(): Promise<HangingCall>
@@ -41,7 +41,7 @@ function watched(options: TestServiceOptions = {}): Watched {
 const at = (ms: number) => new Date(Date.UTC(2026, 0, 1) + ms).toISOString()
 
 describe('the attempts of a transaction', () => {
-  test('are none before the first one, and it is there as soon as it is under way', async () => {
+  test('are an empty list at first, and show an attempt that is under way', async () => {
     await using service = watched()
     await service.accept('a')
     expect(await service.attempts('a')).toEqual([])
@@ -59,7 +59,7 @@ describe('the attempts of a transaction', () => {
     ])
   })
 
-  test('are shown first to last, each with its times, its outcome and why', async () => {
+  test('are shown first to last, each with its times, outcome and detail', async () => {
     await using service = watched()
     const { clock, store } = service
     await service.accept('a')
@@ -91,7 +91,7 @@ describe('the attempts of a transaction', () => {
     await attempt({ kind: 'retry', detail: 'no answer' }, late)
     const no = { kind: 'fail', detail: 'no', httpStatus: 400 } as const
     await attempt(no, { outcome: 'fail', detail: 'no', http_status: 400 })
-    // By hand, an hour later by another wall clock: the past stays, and the numbers go on.
+    // A manual retry an hour later: past attempts stay, and the numbers go on.
     clock.stepWall(-7_200_000)
     expect((await store.retry('a')).kind).toBe('retried')
     for (let more = 0; more < 7; more++) {
@@ -104,12 +104,12 @@ describe('the attempts of a transaction', () => {
       { kind: 'done', httpStatus: 200 },
       { outcome: 'done', detail: null, http_status: 200 },
     )
-    // In the order of numbers: 10 and 11 come after 9.
+    // Ordered as numbers: 10 and 11 come after 9.
     const numbers = (await service.attempts('a')).map(({ attempt }) => attempt)
     expect(numbers).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
   })
 
-  test('are its own, and no other’s', async () => {
+  test('are those of the transaction only', async () => {
     await using service = watched()
     for (const id of ['a', 'A', 'b']) {
       await service.accept(id)
@@ -122,7 +122,7 @@ describe('the attempts of a transaction', () => {
     }
   })
 
-  test('have one of the simulated call, which no answer ends', async () => {
+  test('have one for the simulated call, without a status', async () => {
     await using service = testService()
     await service.post(transactionBody())
     await service.work()
@@ -138,11 +138,11 @@ describe('the attempts of a transaction', () => {
     expect(await shown()).toEqual({ data: [{ ...attempt, ...done }] })
   })
 
-  test('that the end of the process cut off are interrupted, and the next one follows', async () => {
+  test('that a crash ended are interrupted, and the next one follows', async () => {
     using directory = temporaryDirectory()
     const options = { dataDir: directory.path }
     {
-      // Its store is gone before its call has ended: the outcome is on no disk.
+      // The store is closed before the call has ended: the outcome is not on disk.
       const first = watched(options)
       await first.accept('a')
       const call = await first.call()
@@ -163,7 +163,7 @@ describe('the attempts of a transaction', () => {
     ])
   })
 
-  test('are answered on a full disk, and refused by a service that has stopped', async () => {
+  test('are answered on a full disk, and refused after the stop', async () => {
     await using service = watched()
     await service.accept('a')
     service.store.database.client.run('PRAGMA max_page_count = 1')
@@ -192,7 +192,7 @@ describe('the path of the attempts', () => {
     expect(response.headers.get('content-type')).toStartWith('application/json')
   })
 
-  test('with an id that nobody knows is a 404', async () => {
+  test('with an unknown id is a 404', async () => {
     await using service = watched()
     await service.accept('known')
     for (const id of ['unknown', 'KNOWN', 'known ', 'known/attempts', 'a/b']) {

@@ -15,12 +15,12 @@ const paged = (
 const txn = (transaction_id: string, changes: Record<string, unknown> = {}) =>
   transactionBody({ transaction_id, ...changes })
 
-/** Posts the transaction with this amount, which is another than the stored one's. */
+/** Posts the transaction with an amount that differs from the stored one. */
 async function conflict(service: TestService, transactionId: string, amount: number) {
   expect((await service.post(txn(transactionId, { amount }))).status).toBe(409)
 }
 
-/** What came of each transaction: the amounts that were received in its stead. */
+/** By transaction, the amounts that were received instead of the stored one. */
 const amounts = (conflicts: ShownConflict[]) =>
   conflicts.map(({ transaction_id, differences: [difference] }) => [
     transaction_id,
@@ -30,7 +30,7 @@ const amounts = (conflicts: ShownConflict[]) =>
 const at = (ms: number) => new Date(Date.UTC(2026, 0, 1) + ms).toISOString()
 
 describe('the conflicts', () => {
-  test('are none where there was none', async () => {
+  test('are an empty list where there was none', async () => {
     await using service = testService()
     await service.post(transactionBody())
     await service.post(transactionBody())
@@ -40,7 +40,7 @@ describe('the conflicts', () => {
     expect(await response.json()).toEqual({ data: [], next_cursor: null })
   })
 
-  test('say what was stored and what was received, as JSON shows it', async () => {
+  test('show what is stored and what was received, as JSON', async () => {
     await using service = testService()
     await service.post(transactionBody())
     service.clock.pass(1_500)
@@ -69,7 +69,7 @@ describe('the conflicts', () => {
     })
   })
 
-  test('name only what differs by value', async () => {
+  test('name only fields that differ by value', async () => {
     await using service = testService()
     await service.post(transactionBody())
     await service.post(transactionBody({ amount: '100.00', currency: 'JPY' }))
@@ -78,7 +78,7 @@ describe('the conflicts', () => {
     ])
   })
 
-  test('are listed newest first, by when they were received and not by transaction', async () => {
+  test('are listed newest first, by the time they were received', async () => {
     await using service = testService()
     for (const id of ['a', 'b', 'c']) await service.post(txn(id))
     for (const [id, amount] of [
@@ -105,7 +105,7 @@ describe('the conflicts', () => {
     expect(data.map(({ received_at }) => received_at)).toEqual(times)
   })
 
-  test('of one transaction are its own, whatever its id', async () => {
+  test('of one transaction are found by its id, whatever it is', async () => {
     await using service = testService()
     const ids = ['a', 'A', 'a&b=c', '%', '💶', "' OR 1=1 --", 'x y']
     for (const [i, id] of ids.entries()) {
@@ -126,7 +126,7 @@ describe('the conflicts', () => {
     }
   })
 
-  test('are kept whatever becomes of the transaction, and over a restart', async () => {
+  test('are kept in every state of the transaction, and over a restart', async () => {
     await using first = testService()
     await first.post(txn('a'))
     for (const [ms, amount] of [
@@ -147,7 +147,7 @@ describe('the conflicts', () => {
 })
 
 describe('the pages', () => {
-  /** Conflicts of three transactions in turn, each with an amount of its own. */
+  /** Conflicts of three transactions in turn, each with another amount. */
   async function fill(service: TestService, count: number): Promise<[string, number][]> {
     const ids = ['a', 'b', 'c'] as const
     for (const id of ids) await service.post(txn(id, { amount: 1_000_000 }))
@@ -159,7 +159,7 @@ describe('the pages', () => {
     return posted.reverse()
   }
 
-  test('have each conflict once, newest first, while others come in', async () => {
+  test('have each conflict once, newest first, while others are received', async () => {
     await using service = testService()
     const expected = await fill(service, 60)
     const ofA = expected.filter(([id]) => id === 'a')
@@ -169,7 +169,7 @@ describe('the pages', () => {
       await service.post(txn(`new_${more}`))
       await conflict(service, `new_${more}`, more)
     }
-    // Counted from when the first page was asked for: what comes later is on none of them.
+    // What is received after the first page is on none of them.
     expect(amounts(await paged(service, 7, {}, between))).toEqual(expected)
     const [{ differences: [newest] = [] } = {}] = (await page(service)).data
     expect(newest).toMatchObject({ received: more })
@@ -177,7 +177,7 @@ describe('the pages', () => {
     expect(amounts(laterOfA)).toEqual(ofA)
   })
 
-  test('end exactly where the conflicts do', async () => {
+  test('end with the last conflict', async () => {
     await using service = testService()
     const expected = await fill(service, 30)
     for (const limit of [1, 10, 15, 29, 30, 31, 250]) {
@@ -190,7 +190,7 @@ describe('the pages', () => {
     expect((await page(service, '?limit=10&transaction_id=b')).next_cursor).toBeNull()
   })
 
-  test('have 50 where nobody says how many', async () => {
+  test('have 50 conflicts by default', async () => {
     await using service = testService()
     await fill(service, 51)
     const { data, next_cursor } = await page(service)
@@ -199,7 +199,7 @@ describe('the pages', () => {
   })
 })
 
-test('the conflicts are answered on a full disk, and refused once the service stops', async () => {
+test('the conflicts are answered on a full disk, and refused after the stop', async () => {
   await using service = testService()
   await service.post(txn('a'))
   await conflict(service, 'a', 1)

@@ -42,7 +42,7 @@ function operationsOf({ paths }: OpenApi) {
   )
 }
 
-/** Every value in a JSON value that stands under this name. */
+/** The values of all members of this name, at any depth. */
 function valuesUnder(name: string, value: Json): Json[] {
   if (Array.isArray(value)) return value.flatMap((element) => valuesUnder(name, element))
   if (typeof value !== 'object' || value === null) return []
@@ -90,7 +90,7 @@ describe('the page', () => {
     expect(page).not.toContain('//')
   })
 
-  test('finds everything that it loads', async () => {
+  test('can load everything that it names', async () => {
     await using service = testService()
     for (const [path, type, minimum] of [
       ['/swagger/start.js', 'text/javascript', 20],
@@ -116,7 +116,7 @@ describe('the page', () => {
     expect(style).not.toContain('@import')
   })
 
-  test('and its parts forbid the browser everything else', async () => {
+  test('and its parts have a policy that forbids everything else', async () => {
     await using service = testService()
     for (const path of ['/swagger', '/swagger/start.js', '/swagger/ui.js', '/swagger/ui.css']) {
       const { headers } = await service.get(path)
@@ -132,7 +132,7 @@ describe('the page', () => {
 
 describe('an asset', () => {
   test.each(['/swagger/ui.js', '/swagger/ui.css'])(
-    'that the browser has isn’t sent again: %s',
+    'that the browser has is not sent again: %s',
     async (path) => {
       await using service = testService()
       const first = await service.get(path)
@@ -160,7 +160,7 @@ describe('the document', () => {
     expect(info.version).toMatch(/^\d+\.\d+\.\d+$/)
   })
 
-  test('has every path of the contract, and not its own', async () => {
+  test('has every path of the contract, and none of the docs', async () => {
     const { paths } = await openApi()
     const methods = Object.entries(paths).map(([path, item]) => [path, Object.keys(item)])
     expect(Object.fromEntries(methods)).toMatchObject({
@@ -174,7 +174,7 @@ describe('the document', () => {
     expect(Object.keys(paths).filter((path) => path.startsWith('/swagger'))).toBeEmpty()
   })
 
-  test('has operations that are complete, each under an id of its own', async () => {
+  test('has complete operations, each with its own id', async () => {
     const operations = operationsOf(await openApi())
     for (const { path, method, operation } of operations) {
       const where = `${method} ${path}`
@@ -195,7 +195,7 @@ describe('the document', () => {
     expect(new Set(ids).size).toBe(ids.length)
   })
 
-  test('refers only to what it has', async () => {
+  test('refers only to schemas that it has', async () => {
     const document = await openApi()
     const references = valuesUnder('$ref', document as unknown as Json)
     expect(references).not.toBeEmpty()
@@ -205,7 +205,7 @@ describe('the document', () => {
     }
   })
 
-  test('names every error code where it can come, under its status', async () => {
+  test('names every error code, under its status', async () => {
     const document = await openApi()
     const found = new Map<string, Set<string>>()
     for (const { operation } of operationsOf(document)) {
@@ -216,7 +216,7 @@ describe('the document', () => {
         }
       }
     }
-    // These two are answers to requests that have no operation.
+    // These two answer requests without an operation.
     const { not_found, method_not_allowed, ...operational } = PROBLEMS
     expect([not_found.status, method_not_allowed.status]).toEqual([404, 405])
     const expected = Object.entries(operational).map(([code, { status }]) => [code, [`${status}`]])
@@ -226,7 +226,7 @@ describe('the document', () => {
     expect(properties).toMatchObject({ code: { enum: Object.keys(PROBLEMS) } })
   })
 
-  test('shows a webhook that is taken, and answers as they are', async () => {
+  test('has an example webhook that is accepted, and the members of the answers', async () => {
     await using service = testService()
     const document = await openApi()
     const propertiesOf = (name: string) => Object.entries(schema(document, name).properties)

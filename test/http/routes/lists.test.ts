@@ -44,7 +44,7 @@ function operated(options: TestServiceOptions = {}): Operated {
 
 const ORIGINALS = 1_000
 
-/** 1,000 transactions that were there before anyone asked: newest first. */
+/** Accepts 1,000 transactions, and returns their ids, newest first. */
 async function acceptOriginals(service: Operated, scriptOf: (i: number) => Line[]) {
   for (let i = 0; i < ORIGINALS; i += 50) {
     service.clock.pass(1)
@@ -55,7 +55,7 @@ async function acceptOriginals(service: Operated, scriptOf: (i: number) => Line[
   return rows.map(({ transaction_id }) => String(transaction_id))
 }
 
-/** Calls as many as are allowed at once, and sees their outcomes recorded. */
+/** Makes as many calls as are allowed at once, and waits until their outcomes are recorded. */
 async function workALittle(service: Operated): Promise<void> {
   await service.scheduler.runOnce()
   await service.recorded()
@@ -69,9 +69,9 @@ const idsIn = ({ dataDir }: TestService, status: string) =>
 
 describe('the pages of 1,000 transactions', () => {
   test.each([1, 7, 50, 249, 250])(
-    'by %i have each once, newest first, while all around them changes',
+    'by %i have each once, newest first, while others are accepted and states change',
     async (limit) => {
-      // The oldest are taken first, and the newest listed first: by the last page they have met.
+      // The oldest are claimed first and the newest listed first: both meet before the last page.
       const concurrency = String(20 + Math.min(limit, 200))
       await using service = operated({ flags: { '--concurrency': concurrency } })
       const scripts: Line[][] = [['OK'], ['FAIL', 'OK'], ['FAIL']]
@@ -82,7 +82,7 @@ describe('the pages of 1,000 transactions', () => {
       let pages = 0
       const changed = { added: 0, retried: 0 }
       const shown = await paged(service, limit, {}, async () => {
-        // With pages of one row, something happens between some of them.
+        // With small pages, changes happen between some of them only.
         if (pages++ % Math.ceil(50 / limit) > 0) return
         service.clock.pass(1)
         for (let i = 0; i < 3; i++) await service.accept(`new_${changed.added++}`, 'OK')
@@ -97,7 +97,7 @@ describe('the pages of 1,000 transactions', () => {
       expect(times).toEqual(times.toSorted().reverse())
       expect(changed.added).toBeGreaterThan(5)
       expect(changed.retried).toBeGreaterThan(9)
-      // Some were seen before they were taken up, and some after.
+      // Some were listed before they were claimed, some after.
       expect(new Set(shown.map(({ status }) => status))).toEqual(new Set(STATUSES))
       const newest = await page(service, '?limit=1')
       expect(idsOf(newest.data)).toEqual([`new_${changed.added - 1}`])
@@ -105,11 +105,11 @@ describe('the pages of 1,000 transactions', () => {
   )
 
   test.each([7, 50, 250])(
-    'by %i that are FAILED have each that stays so once, while others come and go',
+    'by %i of FAILED ones have each that stays FAILED once, while others change',
     async (limit) => {
       await using service = operated({ flags: { '--concurrency': '20' } })
       await acceptOriginals(service, (i) => (i % 3 === 0 ? ['OK'] : ['FAIL', 'FAIL', 'OK']))
-      // All but the newest third have been tried; the rest becomes FAILED while it is listed.
+      // All but the newest third have been tried; these become FAILED while they are listed.
       for (let round = 0; round < 34; round++) await workALittle(service)
       const before = idsIn(service, 'FAILED')
       expect(before.length).toBeGreaterThan(400)
@@ -155,7 +155,7 @@ type Model = {
 }
 type FilterParameters = Record<string, string>
 
-/** Puts these in the place of all that there is; the last one is the newest. */
+/** Replaces all rows by these; the last one is the newest. */
 function replaceAll({ store }: TestService, rows: readonly Model[]): void {
   const { client } = store.database
   client.transaction(() => {
@@ -180,7 +180,7 @@ function replaceAll({ store }: TestService, rows: readonly Model[]): void {
   })()
 }
 
-/** What a list has to show: all rows looked at, one by one. */
+/** What a list must show: the filter applied to each row. */
 function modelled(rows: readonly Model[], filter: FilterParameters): string[] {
   const { created_from, created_to, ...equal } = filter
   return rows
@@ -193,7 +193,7 @@ function modelled(rows: readonly Model[], filter: FilterParameters): string[] {
 
 const ACCOUNTS = ['A', 'é&=+%'] as const
 const CURRENCIES = ['USD', 'EUR'] as const
-/** Few of them, so that rows lie before, on and after the limits of filters. */
+/** Few, so that rows are before, at and after the limits of filters. */
 const TIMES = fc.nat(3).map((ms) => START + ms)
 
 const rowsOfAnyKind = fc
@@ -229,7 +229,7 @@ const anyFilter = fc.record(
 )
 
 describe('a filter', () => {
-  test('finds what a look at each row finds, whatever rows and parameters there are', async () => {
+  test('finds the same rows as a check of each row, for any rows and parameters', async () => {
     await using service = testService()
     let found = 0
     await fc.assert(
@@ -248,11 +248,11 @@ describe('a filter', () => {
       ),
       { numRuns: 300 },
     )
-    // Or this would show nothing.
+    // Otherwise this would prove little.
     expect(found).toBeGreaterThan(50)
   })
 
-  test('of each kind alone finds what has it, and of all together what has all', async () => {
+  test('finds what matches each parameter alone, and what matches all of them', async () => {
     await using service = testService()
     const base = {
       source_account: 'A',
@@ -301,7 +301,7 @@ describe('a filter', () => {
     ['2026-01-01T00:00:00.001Z', [1, 2]],
     ['2026-01-01T01:00:00.001+01:00', [1, 2]],
     ['2025-12-31T19:30:00,001-0430', [1, 2]],
-    // Between two milliseconds: what is after it begins with the later one.
+    // A fraction of a millisecond is rounded up.
     ['2026-01-01T00:00:00.0000001Z', [1, 2]],
     ['2026-01-01T00:00:00.0010000Z', [1, 2]],
     ['2026-01-01T00:00:00.0010001Z', [2]],
@@ -309,25 +309,22 @@ describe('a filter', () => {
     ['2025-12-31T23:59:59.9999Z', [0, 1, 2]],
     ['2026-01-01T00:00Z', [0, 1, 2]],
     ['2026-01-01T00:00:01Z', []],
-  ])(
-    'by the time %s has what comes then on the one side, and the rest on the other',
-    async (time, later) => {
-      await using service = testService()
-      for (let ms = 0; ms < 3; ms++) {
-        await service.post(transactionBody({ transaction_id: `${ms}` }))
-        service.clock.pass(1)
-      }
-      const ids = async (filter: FilterParameters) =>
-        idsOf(await paged(service, 250, filter))
-          .map(Number)
-          .reverse()
-      expect(await ids({ created_from: time })).toEqual(later)
-      expect(await ids({ created_to: time })).toEqual([0, 1, 2].filter((it) => !later.includes(it)))
-      expect(await ids({ created_from: time, created_to: time })).toEqual([])
-    },
-  )
+  ])('by the time %s has rows from then on, or before then', async (time, later) => {
+    await using service = testService()
+    for (let ms = 0; ms < 3; ms++) {
+      await service.post(transactionBody({ transaction_id: `${ms}` }))
+      service.clock.pass(1)
+    }
+    const ids = async (filter: FilterParameters) =>
+      idsOf(await paged(service, 250, filter))
+        .map(Number)
+        .reverse()
+    expect(await ids({ created_from: time })).toEqual(later)
+    expect(await ids({ created_to: time })).toEqual([0, 1, 2].filter((it) => !later.includes(it)))
+    expect(await ids({ created_from: time, created_to: time })).toEqual([])
+  })
 
-  test('of few among many thousands finds them, at any limit', async () => {
+  test('finds few rows among thousands, with any limit', async () => {
     await using service = testService()
     const count = 5_300
     service.store.database.client.run(
@@ -347,7 +344,7 @@ describe('a filter', () => {
     })
   })
 
-  test('by a state follows the transaction from state to state', async () => {
+  test('by a status finds the transaction in each of its states', async () => {
     await using service = operated()
     await service.accept('a', 'FAIL', 'HANG')
     const states = async () => {
@@ -369,7 +366,7 @@ describe('a filter', () => {
 })
 
 describe('a page', () => {
-  test('shows each transaction as a GET of it does', async () => {
+  test('shows each transaction as GET does', async () => {
     await using service = operated()
     await service.accept('a', 'FAIL')
     await service.accept('b/💶', 'OK')
@@ -383,7 +380,7 @@ describe('a page', () => {
     }
   })
 
-  test('is nothing that anyone may keep, and has no body for HEAD', async () => {
+  test('is not cacheable, and has no body for HEAD', async () => {
     await using service = testService()
     await service.post(transactionBody())
     for (const method of ['GET', 'HEAD']) {
@@ -397,7 +394,7 @@ describe('a page', () => {
     }
   })
 
-  test('has 50 transactions where nobody says how many, and 250 at most', async () => {
+  test('has 50 transactions by default, and 250 at most', async () => {
     await using service = testService()
     const ids = Array.from({ length: 251 }, (_, i) => `txn_${i}`)
     await Promise.all(
@@ -409,7 +406,7 @@ describe('a page', () => {
     expect([rest.data.length, rest.next_cursor]).toEqual([1, null])
   })
 
-  test('that is exactly full is the last where nothing is left', async () => {
+  test('that is exactly full is the last where no row is left', async () => {
     await using service = testService()
     for (const transaction_id of ['a', 'b', 'c', 'd']) {
       await service.post(transactionBody({ transaction_id }))
@@ -422,12 +419,12 @@ describe('a page', () => {
     expect((await page(service, '?limit=3')).next_cursor).not.toBeNull()
   })
 
-  test('of nothing has no data and no next one', async () => {
+  test('without rows has no data and no next page', async () => {
     await using service = testService()
     expect(await page(service)).toEqual({ data: [], next_cursor: null })
   })
 
-  test('is the same again by the same cursor, whatever has come meanwhile', async () => {
+  test('is the same again by the same cursor, whatever was accepted meanwhile', async () => {
     await using service = testService()
     const ids = ['a', 'b', 'c', 'd', 'e']
     for (const transaction_id of ids) await service.post(transactionBody({ transaction_id }))
@@ -436,12 +433,12 @@ describe('a page', () => {
     expect(idsOf(second.data)).toEqual(['c', 'b'])
     await service.post(transactionBody({ transaction_id: 'f' }))
     expect(await page(service, `?limit=2&cursor=${next_cursor}`)).toEqual(second)
-    // A cursor is a place: it holds for another limit and another filter too.
+    // A cursor names a row: it is valid for another limit and another filter too.
     const others = await page(service, `?currency=USD&cursor=${next_cursor}`)
     expect(idsOf(others.data)).toEqual(['c', 'b', 'a'])
   })
 
-  test('is still shown after a restart by the cursor from before', async () => {
+  test('is shown after a restart by a cursor from before', async () => {
     await using first = testService()
     for (const transaction_id of ['a', 'b', 'c'])
       await first.post(transactionBody({ transaction_id }))
@@ -451,7 +448,7 @@ describe('a page', () => {
     expect(idsOf((await page(second, `?cursor=${next_cursor}`)).data)).toEqual(['b', 'a'])
   })
 
-  test('is shown on a full disk, and refused by a service that has stopped', async () => {
+  test('is answered on a full disk, and refused after the stop', async () => {
     await using service = testService()
     await service.post(transactionBody())
     service.store.database.client.run('PRAGMA max_page_count = 1')
@@ -475,7 +472,7 @@ describe('a page', () => {
   })
 })
 
-test('thousands that were there before are listed and counted', async () => {
+test('thousands of rows from before the start are listed and counted', async () => {
   using directory = temporaryDirectory()
   const { client, close } = openDatabase(directory.path)
   client.run(
@@ -577,7 +574,7 @@ describe('the OpenAPI document', () => {
       ],
     ],
   ] as const)(
-    'describes %s %s with its parameters, its answer and its problems',
+    'describes %s %s with its parameters, its success and its problems',
     async (method, path, inPath, inQuery, answer, problems) => {
       await using service = testService()
       const { parameters = [], responses } = described(await openApi(service), method, path)
@@ -603,7 +600,7 @@ describe('the OpenAPI document', () => {
     },
   )
 
-  test('says what a parameter may be', async () => {
+  test('has the schema of each parameter', async () => {
     await using service = testService()
     const document = await openApi(service)
     const { parameters = [] } = described(document, 'get', '/v1/transactions')
@@ -625,7 +622,7 @@ describe('the OpenAPI document', () => {
     expect(Object.keys(filter.properties)).toEqual([...FILTERS, 'created_from', 'created_to'])
   })
 
-  test('names the members that the answers have', async () => {
+  test('names the members of the answers', async () => {
     await using service = operated()
     const { schemas } = (await openApi(service)).components
     await service.accept('a', 'FAIL')

@@ -21,20 +21,20 @@ async function scrape(service: TestService): Promise<Map<string, Family>> {
   return parseExposition(await (await service.get('/metrics')).text())
 }
 
-/** How many webhooks came to each result; those that none came to are left out. */
+/** How many webhooks had each result; results without a webhook are left out. */
 async function results(service: TestService): Promise<Record<string, number>> {
   const values = Object.entries(valuesOf(await scrape(service), WEBHOOKS))
   return Object.fromEntries(values.filter(([, count]) => count > 0))
 }
 
-/** A database that has no room for a body of many KiB. */
+/** Leaves the database no room for a body of many KiB. */
 function fillDisk({ store }: TestService): void {
   const { client } = store.database
   const { page_count } = client.query('PRAGMA page_count').get() as { page_count: number }
   client.run(`PRAGMA max_page_count = ${page_count}`)
 }
 
-test('the metrics are the text format of Prometheus, and are not to be kept', async () => {
+test('the metrics are in Prometheus’ text format, and not cacheable', async () => {
   await using service = testService()
   const response = await service.get('/metrics')
   expect(response.status).toBe(200)
@@ -44,7 +44,7 @@ test('the metrics are the text format of Prometheus, and are not to be kept', as
   expect(parseExposition(await response.text()).size).toBe(13)
 })
 
-test('a service that did nothing yet shows each result with 0, and itself', async () => {
+test('a new service shows each result with 0, and its version', async () => {
   await using service = testService()
   const families = await scrape(service)
   const none = Object.fromEntries(WEBHOOK_RESULTS.map((result) => [result, 0]))
@@ -57,7 +57,7 @@ test('a service that did nothing yet shows each result with 0, and itself', asyn
 })
 
 describe('a webhook is counted as', () => {
-  test('accepted, once, and from then on as replayed', async () => {
+  test('accepted once, then as replayed', async () => {
     await using service = testService()
     for (let i = 0; i < 3; i++) await service.post(txn('a'))
     await service.work()
@@ -102,14 +102,14 @@ describe('a webhook is counted as', () => {
     expect(await results(service)).toEqual({ accepted: 1, unavailable: 1 })
   })
 
-  test('unavailable where the storage refuses', async () => {
+  test('unavailable where the storage refuses the write', async () => {
     await using service = testService()
     fillDisk(service)
     expect((await service.post(txn('a', { more: 'x'.repeat(50_000) }))).status).toBe(503)
     expect(await results(service)).toEqual({ unavailable: 1 })
   })
 
-  test('the same under both of its paths, and no other request is counted', async () => {
+  test('the same at both of its paths, and other requests are not counted', async () => {
     await using service = testService()
     const headers = { 'content-type': 'application/json' }
     const init = { method: 'POST', headers, body: JSON.stringify(txn('a')) }
@@ -122,7 +122,7 @@ describe('a webhook is counted as', () => {
 })
 
 describe('the duration of a webhook', () => {
-  test('is measured whatever became of it', async () => {
+  test('is measured for every result', async () => {
     await using service = testService({ flags: { '--max-body-bytes': '1024' } })
     await service.post(txn('a'))
     await service.post(txn('a', { amount: 7 }))
@@ -132,7 +132,7 @@ describe('the duration of a webhook', () => {
     expect(histogramOf(families, 'txhook_ingest_duration_seconds').count).toBe(4)
   })
 
-  test('is the time until the answer, that of a slow body included', async () => {
+  test('is the time until the answer, with that of a slow body', async () => {
     await using service = testService()
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
     const writer = writable.getWriter()
@@ -154,7 +154,7 @@ describe('the duration of a webhook', () => {
 })
 
 describe('the transactions by state', () => {
-  test('are shown on all their ways, and after a restart', async () => {
+  test('are shown after every transition, and after a restart', async () => {
     using directory = temporaryDirectory()
     const dataDir = directory.path
     await using first = testService({ processor: scriptedCalls(), dataDir })
@@ -176,7 +176,7 @@ describe('the transactions by state', () => {
 
     await using second = testService({ processor: scriptedCalls(), dataDir })
     expect(await state(second)).toEqual(states)
-    // What is counted since the start begins anew.
+    // Counters begin with the process.
     expect(await results(second)).toEqual({})
     const none = { done: 0, retry: 0, fail: 0, interrupted: 0 }
     expect(valuesOf(await scrape(second), 'txhook_attempts_total')).toEqual(none)
@@ -184,7 +184,7 @@ describe('the transactions by state', () => {
     expect(await state(second)).toEqual({ ...states, PENDING: 1, PROCESSING: 2 })
   })
 
-  test('don’t show what a full disk took back', async () => {
+  test('don’t show what a full disk rolled back', async () => {
     await using service = testService()
     fillDisk(service)
     const [big, small] = await Promise.all([
@@ -197,8 +197,8 @@ describe('the transactions by state', () => {
   })
 })
 
-describe('the work in the background', () => {
-  test('shows how late it began, how its attempts ended, and how old the oldest is', async () => {
+describe('the processing', () => {
+  test('shows how late attempts began, how they ended, and the age of the oldest transaction', async () => {
     await using service = testService()
     await service.post(txn('a'))
     service.clock.pass(2000)
@@ -219,7 +219,7 @@ describe('the work in the background', () => {
     expect(valuesOf(families, AGE)).toEqual({ '': 0 })
   })
 
-  test('of a process that was cut off shows as interrupted in the next', async () => {
+  test('that a crash ended shows as interrupted in the next process', async () => {
     using directory = temporaryDirectory()
     const dataDir = directory.path
     await using first = testService({ dataDir })
@@ -234,7 +234,7 @@ describe('the work in the background', () => {
 })
 
 describe('the storage', () => {
-  test('shows how many changes each commit held, and how long they took', async () => {
+  test('shows how many writes each commit had, and how long it took', async () => {
     await using service = testService()
     const post = (name: string) => service.store.accept({ ...ACCEPTED, transactionId: name })
     await post('alone')
@@ -259,11 +259,11 @@ describe('the storage', () => {
     expect(log - logBefore).toBeGreaterThan(50_000)
     expect(database - databaseBefore).toBeGreaterThan(45_000)
     expect(service.store.readings()).toMatchObject({ logBytes: log, databaseBytes: database })
-    // To look at the metrics writes nothing.
+    // A scrape writes nothing.
     expect(await bytes()).toEqual([log, database])
   })
 
-  test('that does something has the event loop watched, for a while', async () => {
+  test('that is busy has the lag of the event loop watched, for some time', async () => {
     await using service = testService()
     const stalls = async () =>
       histogramOf(await scrape(service), 'txhook_event_loop_lag_seconds').count
@@ -285,7 +285,7 @@ const ACCEPTED = {
   extra: null,
 }
 
-test('no label tells of a transaction, an account or a request', async () => {
+test('no label contains a transaction, an account or a request', async () => {
   await using service = testService({ processor: scriptedCalls() })
   const secret = { source_account: 'ACCOUNT-1', destination_account: 'ACCOUNT-2' }
   for (const line of ['OK', 'FAIL', 'ERROR', 'RETRY']) {

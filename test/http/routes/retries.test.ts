@@ -16,7 +16,7 @@ import { noCounts, rowsOf } from '../../support/store.ts'
 type Json = Record<string, unknown>
 
 type Operated = ScriptedService & {
-  /** Posts to the path, where there is a body as JSON; the status and the body of the answer. */
+  /** Posts to the path, with the body as JSON where there is one; returns status and body. */
   ask(path: string, body?: unknown): Promise<[status: number, body: Json]>
   retry(transactionId: string): Promise<[status: number, body: Json]>
   retryMany(filter: Json, dryRun?: boolean): Promise<[status: number, body: Json]>
@@ -38,7 +38,7 @@ function operated(options: TestServiceOptions = {}): Operated {
   }
 }
 
-/** A data directory whose database has this many transactions, all FAILED and none ever tried. */
+/** A data directory with this many transactions, all FAILED without an attempt. */
 function directoryOfFailed(count: number): ReturnType<typeof temporaryDirectory> {
   const directory = temporaryDirectory()
   const { client, close } = openDatabase(directory.path)
@@ -52,7 +52,7 @@ function directoryOfFailed(count: number): ReturnType<typeof temporaryDirectory>
   return directory
 }
 
-/** The gauge of the metrics, after a look that the database says the same. */
+/** The counts of the metrics, checked against the database. */
 function counted({ store, dataDir }: TestService): Record<string, number> {
   const counts = (await store.readings()).transactions
   const sql = 'SELECT status, count(*) AS count FROM transactions GROUP BY status'
@@ -61,13 +61,13 @@ function counted({ store, dataDir }: TestService): Record<string, number> {
   return { ...counts }
 }
 
-/** Number and outcome of each attempt of all transactions. */
+/** Number and outcome of every attempt. */
 function attempts({ dataDir }: TestService): string[] {
   const rows = rowsOf(dataDir, 'SELECT attempt, outcome FROM attempts ORDER BY id, attempt')
   return rows.map(({ attempt, outcome }) => `${attempt} ${outcome}`)
 }
 
-/** From now on the database can grow by no page. */
+/** Keeps the database from growing. */
 function fill({ store }: TestService): void {
   const { client } = store.database
   const { page_count } = client.query('PRAGMA page_count').get() as { page_count: number }
@@ -79,7 +79,7 @@ function makeRoom({ store }: TestService): void {
 }
 
 describe('a retry of one', () => {
-  test('shows it as it now is: PENDING, with its past', async () => {
+  test('shows it PENDING, with its past attempts and error', async () => {
     await using service = operated()
     await service.accept('a', 'FAIL', 'OK')
     service.clock.pass(40)
@@ -95,12 +95,12 @@ describe('a retry of one', () => {
     expect(response.headers.get('x-request-id')).not.toBeNull()
     const retried = (await response.json()) as Json
     expect(retried).toEqual({ ...failed, status: 'PENDING' })
-    // A GET right after the 202 says the same.
+    // A GET right after the 202 shows the same.
     expect(await service.shown('a')).toEqual(retried)
     expect(counted(service)).toEqual({ ...noCounts(), PENDING: 1 })
   })
 
-  test('is tried at once, and keeps its error until it is PROCESSED', async () => {
+  test('is tried at once, and shows its error until it is PROCESSED', async () => {
     await using service = operated()
     await service.accept('a', 'FAIL', 'HANG')
     await service.workOff()
@@ -125,7 +125,7 @@ describe('a retry of one', () => {
     expect(counted(service)).toEqual({ ...noCounts(), PROCESSED: 1 })
   })
 
-  test('gets all attempts anew, however many there were before', async () => {
+  test('gets all its attempts again, however many there were before', async () => {
     await using service = operated({ flags: { '--max-attempts': '3' } })
     await service.accept('a', 'RETRY')
     const workUntilFailed = async () => {
@@ -149,7 +149,7 @@ describe('a retry of one', () => {
     expect(counted(service)).toEqual({ ...noCounts(), FAILED: 1 })
   })
 
-  test('is a 409 that says what it is, where it has not failed, and changes nothing', async () => {
+  test('is a 409 with its status where it is not FAILED, and changes nothing', async () => {
     await using service = operated()
     await service.accept('a', 'HANG')
     const refused = async (state: string) => {
@@ -185,7 +185,7 @@ describe('a retry of one', () => {
     expect(counted(service)).toEqual({ ...noCounts(), FAILED: 1 })
   })
 
-  test('is one, of many that come at once', async () => {
+  test('succeeds once, of many at the same time', async () => {
     await using service = operated()
     await service.accept('a', 'FAIL', 'OK')
     await service.workOff()
@@ -197,7 +197,7 @@ describe('a retry of one', () => {
   })
 
   test.each(['retry', 'attempts', 'a/b?c#d%2Fe', '💶 é', '%', '...', '__proto__'])(
-    'knows a transaction whose id is %j',
+    'finds a transaction with the id %j',
     async (id) => {
       await using service = operated()
       await service.accept('other', 'FAIL')
@@ -210,7 +210,7 @@ describe('a retry of one', () => {
     },
   )
 
-  test('reads no body, whatever is in it', async () => {
+  test('ignores any body', async () => {
     await using service = operated()
     for (const [id, init] of [
       ['a', { body: '{' }],
@@ -227,7 +227,7 @@ describe('a retry of one', () => {
     }
   })
 
-  test('survives a restart, and its attempts count on', async () => {
+  test('survives a restart, and attempts are counted on', async () => {
     using directory = temporaryDirectory()
     const options = { dataDir: directory.path, flags: { '--max-attempts': '2' } }
     {
@@ -247,7 +247,7 @@ describe('a retry of one', () => {
     expect(await second.shown('a')).toMatchObject({ status: 'PROCESSED', attempts: 3 })
   })
 
-  test('of the simulated call waits the whole delay again', async () => {
+  test('of the simulated call lasts the whole delay again', async () => {
     using directory = directoryOfFailed(1)
     await using service = testService({ dataDir: directory.path })
     const path = '/v1/transactions/txn_1'
@@ -264,8 +264,8 @@ describe('a retry of one', () => {
   })
 })
 
-describe('a late outcome, of an attempt from before the retry', () => {
-  /** A transaction whose first call goes on although it counts as FAILED. */
+describe('a late outcome of an attempt from before the retry', () => {
+  /** A FAILED transaction whose first call is still under way. */
   async function superseded(service: Operated) {
     await service.accept('a', 'HANG')
     await service.workOff()
@@ -278,7 +278,7 @@ describe('a late outcome, of an attempt from before the retry', () => {
   const warned = ({ log }: Operated) =>
     log.entries.filter(({ message }) => message === 'a late outcome changed nothing').length
 
-  test('changes nothing while the transaction waits for its next one', async () => {
+  test('changes nothing while the transaction is PENDING', async () => {
     await using service = operated()
     const late = await superseded(service)
     const [, retried] = await service.retry('a')
@@ -297,7 +297,7 @@ describe('a late outcome, of an attempt from before the retry', () => {
     ['retry', { kind: 'retry', detail: 'too late' }],
     ['snooze', { kind: 'snooze', until: 0 }],
   ] as const)(
-    'that is a %s changes nothing while the next one is under way',
+    'that is a %s changes nothing while the next attempt is under way',
     async (_name, outcome) => {
       await using service = operated()
       const late = await superseded(service)
@@ -320,8 +320,8 @@ describe('a late outcome, of an attempt from before the retry', () => {
   )
 })
 
-describe('a retry of many', () => {
-  /** Five that are FAILED, and one of each other state. */
+describe('a bulk retry', () => {
+  /** Five FAILED transactions, and one of each other state. */
   async function fillWithAll(service: Operated): Promise<void> {
     const { post } = service
     const failing = { script: ['FAIL', 'OK'] }
@@ -354,7 +354,7 @@ describe('a retry of many', () => {
     [{ created_from: '2026-01-01T01:00:02+01:00', created_to: '2025-12-31T23:00:04-01:00' }, 2],
     [{ currency: 'EUR', destination_account: 'Y', status: 'FAILED' }, 1],
     [{ currency: 'EUR', source_account: 'X' }, 0],
-  ])('by %j counts, and retries, those of the filter alone', async (filter, matched) => {
+  ])('by %j counts and retries only what matches the filter', async (filter, matched) => {
     await using service = operated()
     await fillWithAll(service)
     const before = counted(service)
@@ -385,7 +385,7 @@ describe('a retry of many', () => {
     expect(await service.retryMany(filter)).toEqual([200, { matched: 0, retried: 0 }])
   })
 
-  test('answers with what nobody may keep', async () => {
+  test('is not cacheable', async () => {
     await using service = operated()
     const request = new Request('http://localhost/v1/transactions/retry', {
       method: 'POST',
@@ -398,7 +398,7 @@ describe('a retry of many', () => {
     expect(headers.get('x-request-id')).not.toBeNull()
   })
 
-  test('is refused for a body that leaves anything open, and changes nothing', async () => {
+  test('with an incomplete or unknown member is refused, and changes nothing', async () => {
     await using service = operated()
     await service.accept('a', 'FAIL')
     await service.workOff()
@@ -420,7 +420,7 @@ describe('a retry of many', () => {
     expect(counted(service)).toEqual({ ...noCounts(), FAILED: 1 })
   })
 
-  test('takes more than one commit has room for, and counts all of them', async () => {
+  test('of more than one commit holds counts all of them', async () => {
     using directory = directoryOfFailed(2_300)
     await using service = operated({ dataDir: directory.path })
     expect(counted(service)).toEqual({ ...noCounts(), FAILED: 2_300 })
@@ -434,7 +434,7 @@ describe('a retry of many', () => {
 })
 
 describe('the scheduler', () => {
-  test('is woken by what is retried, and by nothing that is not', async () => {
+  test('is woken where something is retried, and only then', async () => {
     await using service = operated()
     await service.accept('a', 'FAIL')
     await service.accept('b', 'FAIL')
@@ -454,7 +454,7 @@ describe('the scheduler', () => {
     expect(await wakes(service.retryMany({}))).toEqual([200, 0])
   })
 
-  test('that sleeps goes on by itself with what is retried', async () => {
+  test('that sleeps begins by itself with what is retried', async () => {
     await using service = operated()
     await service.start()
     await service.accept('a', 'FAIL', 'HANG')
@@ -464,7 +464,7 @@ describe('the scheduler', () => {
     expect(await service.processor.hanging()).toMatchObject({ attempt: 2 })
   })
 
-  test('is woken by what was retried before the storage had no more room', async () => {
+  test('is woken for what was retried before the storage was full', async () => {
     using directory = directoryOfFailed(2_000)
     await using service = operated({ dataDir: directory.path })
     const { client } = service.store.database
@@ -480,8 +480,8 @@ describe('the scheduler', () => {
   })
 })
 
-describe('a storage that takes no writes', () => {
-  test('has no room: retries are put off until it has, each as a whole', async () => {
+describe('storage that refuses writes', () => {
+  test('because it is full refuses retries as a whole until there is room', async () => {
     using directory = directoryOfFailed(600)
     await using service = operated({ dataDir: directory.path })
     fill(service)
@@ -489,14 +489,14 @@ describe('a storage that takes no writes', () => {
     expect(many).toMatchObject([503, { code: 'storage_full', title: 'Service Unavailable' }])
     let answer = await service.retry('txn_1')
     let retried = 0
-    // The rest of the last page takes a few.
+    // The rest of the last page has room for a few.
     for (; answer[0] === 202 && retried < 600; answer = await service.retry(`txn_${retried + 1}`)) {
       retried++
     }
     expect(answer).toMatchObject([503, { code: 'storage_full' }])
     expect(await service.shown(`txn_${retried + 1}`)).toMatchObject({ status: 'FAILED' })
     expect(counted(service)).toEqual({ ...noCounts(), PENDING: retried, FAILED: 600 - retried })
-    // What writes nothing is answered.
+    // Requests that write nothing are answered.
     const left = 600 - retried
     expect(await service.retryMany({}, true)).toEqual([200, { matched: left, retried: 0 }])
     const list = await service.get('/v1/transactions?status=FAILED&limit=1')
@@ -511,7 +511,7 @@ describe('a storage that takes no writes', () => {
     expect(service.fatal).toBeEmpty()
   })
 
-  test('is locked by another program: retries are put off, lists are answered', async () => {
+  test('because another program locks it refuses retries, and answers lists', async () => {
     await using service = operated()
     await service.accept('a', 'FAIL')
     await service.workOff()
@@ -528,7 +528,7 @@ describe('a storage that takes no writes', () => {
     expect(service.fatal).toBeEmpty()
   })
 
-  test('says when to come back', async () => {
+  test('says when to try again', async () => {
     await using service = operated()
     await service.accept('a', 'FAIL')
     await service.workOff()
@@ -538,7 +538,7 @@ describe('a storage that takes no writes', () => {
     expect([response.status, response.headers.get('retry-after')]).toEqual([503, '5'])
   })
 
-  test('is closed by the stop: retries are refused, and so is a dry run', async () => {
+  test('because of the stop refuses retries, and a dry run', async () => {
     await using service = operated()
     await service.accept('a', 'FAIL')
     await service.workOff()
@@ -547,7 +547,7 @@ describe('a storage that takes no writes', () => {
     expect(await service.retry('a')).toMatchObject(closed)
     expect(await service.retryMany({})).toMatchObject(closed)
     expect(await service.retryMany({}, true)).toMatchObject(closed)
-    // What is wrong with the request is said all the same.
+    // Faults of the request are still named.
     expect((await service.ask('/v1/transactions/retry', {}))[0]).toBe(422)
   })
 })

@@ -1,9 +1,9 @@
 /**
- * Whatever comes in: webhooks and requests made at random, against the whole app. Every answer to a
- * webhook is compared with what a second reading of its body, made here and by other means, says.
+ * Random webhooks and requests against the whole app. Every answer to a webhook is compared with a
+ * second reading of its body, implemented here by other means.
  *
  * Some 12,000 cases by default; `PROPERTY_RUNS=1000000 bun test webhooks.property` makes a million,
- * and `TMPDIR=/dev/shm` beside it keeps the disk out of it. A failure prints its seed and its path.
+ * faster with `TMPDIR=/dev/shm`. A failure prints its seed and its path.
  */
 
 import { afterAll, expect, setDefaultTimeout, test } from 'bun:test'
@@ -15,7 +15,7 @@ import { type TestService, testService, transactionBody } from '../../support/se
 const RUNS = Number(process.env.PROPERTY_RUNS ?? 12_000)
 setDefaultTimeout(Math.max(60_000, RUNS * 10))
 
-/** The parameters of a property that gets this share of all runs. */
+/** The parameters of a property that has this share of all runs. */
 const share = (part: number) => ({ numRuns: Math.ceil(RUNS * part) })
 
 const BODY_BYTES_MAX = 2_000
@@ -26,7 +26,7 @@ const JSON_TYPE = { 'content-type': 'application/json' }
 
 type Fields = Record<string, unknown>
 
-// ---- What a body means, read a second time.
+// ---- The second reading of a body.
 
 /** A transaction as its sender means it. */
 type Meant = { fields: Record<string, string>; extra: string }
@@ -65,7 +65,7 @@ function expectedOf(bytes: Uint8Array): Expected {
   return { status: 202, fields: { ...texts, amount: shown(exact) }, extra: JSON.stringify(extra) }
 }
 
-/** Of a text that is JSON: how deep it goes, whether a key repeats, and the root's amount. */
+/** Of JSON text: its depth, whether a key repeats, and the root's amount. */
 function outlineOf(text: string) {
   const tokens = text.match(/[{}[\],:]|"(?:[^"\\]|\\.)*"|[^\s{}[\],:"]+/g) ?? []
   const open: Set<unknown>[] = []
@@ -97,7 +97,7 @@ function readsAlike(value: unknown, isRoot: boolean): boolean {
   )
 }
 
-/** Ranges of what no identifier may have: Cc, Zl and Zp, Bidi_Control. */
+/** Ranges that no identifier may contain: Cc, Zl and Zp, Bidi_Control. */
 const REFUSED =
   '\0\u001f\u007f\u009f\u2028\u2029\u061c\u061c\u200e\u200f\u202a\u202e\u2066\u2069'.match(
     /../gs,
@@ -115,7 +115,7 @@ const isAmount = (amount: unknown, text: string): boolean =>
   typeof amount === 'number' ||
   (typeof amount === 'string' && /^"/.test(text) && /^(0|[1-9]\d*)(\.\d+)?(?!\n)$/.test(amount))
 
-/** What a literal stands for: significand × 10^exponent, the significand without zeros at its end. */
+/** The value of a literal: significand × 10^exponent, the significand without trailing zeros. */
 type Decimal = { significand: bigint; exponent: bigint }
 
 function decimalOf(literal: string): Decimal | null {
@@ -131,20 +131,20 @@ function decimalOf(literal: string): Decimal | null {
 
 const shown = ({ significand, exponent }: Decimal) => `${significand}e${exponent}`
 
-/** Whether an amount can be paid in a currency of so many digits; of none, in any currency. */
+/** Whether an amount is valid in a currency of this many digits; undefined: in any currency. */
 function isPayable({ significand, exponent }: Decimal, digits: number | undefined): boolean {
   if (significand <= 0n) return false
   const power = exponent + BigInt(digits ?? 0)
   if (power > 20n) return false
   if (power >= 0n) return significand * 10n ** power < 10n ** 15n
-  // There is no telling what decimals an unknown currency has: only the whole part counts, and no
-  // body is long enough for one with such a power.
+  // The decimals of an unknown currency are unknown: only the whole part counts, and no body is
+  // long enough for one with such a power.
   return digits === undefined && (power < -5_000n || significand < 10n ** (15n - power))
 }
 
-// ---- What must hold of every answer.
+// ---- The checks of every answer.
 
-/** A service, and what it must have stored. */
+/** A service, and what must be stored in it. */
 type Subject = { service: TestService; stored: Map<string, Meant>; statuses: Map<string, number> }
 
 function subjectOf(service: TestService): Subject {
@@ -161,7 +161,7 @@ function count({ statuses }: Subject, status: string): void {
   totals.set(status, (totals.get(status) ?? 0) + 1)
 }
 
-/** Of every error: it is a problem, and its parts fit together. */
+/** Every error is a problem whose parts agree. */
 async function checkProblem(response: Response, text: string): Promise<Fields> {
   expect(response.headers.get('content-type')).toBe('application/problem+json')
   const problem = JSON.parse(text) as Fields
@@ -172,7 +172,7 @@ async function checkProblem(response: Response, text: string): Promise<Fields> {
 
 type Pair = { response: Response; text: string }
 
-/** Posts, and checks the answer against what the body means; what the headers say is up to the caller. */
+/** Posts, and checks the answer against the reading of the body; the caller judges the headers. */
 async function post(
   subject: Subject,
   body: string | Uint8Array,
@@ -224,7 +224,7 @@ async function checkMeaning(subject: Subject, expected: Expected, { response, te
 
 const pathsOf = (errors: unknown) => (errors as Fields[]).map(({ path }) => path).sort()
 
-/** What GET shows, read from its text, is what was sent first. */
+/** GET shows what was sent first. */
 function checkShown(text: string, meant: Meant): void {
   const { extra, ...fields } = JSON.parse(text) as Fields
   const { amountText } = outlineOf(text)
@@ -233,7 +233,7 @@ function checkShown(text: string, meant: Meant): void {
   expect(JSON.stringify(extra)).toBe(meant.extra)
 }
 
-/** All that is stored is what was answered with a 2xx, and as it was sent. */
+/** Exactly what was answered with a 2xx is stored, as it was sent. */
 async function checkStored({ service, stored }: Subject): Promise<void> {
   const found = new Set<string>()
   let cursor: string | null = ''
@@ -254,16 +254,16 @@ async function checkStored({ service, stored }: Subject): Promise<void> {
   expect(found.size).toBe(stored.size)
 }
 
-/** The generators made enough of each kind, or what they show would be little. */
+/** The generators made enough of each kind: otherwise the test would prove little. */
 function checkEnough({ statuses }: Subject, part: number, ...kinds: string[]): void {
   const enough = RUNS * part * 0.02
   const seen = kinds.map((kind) => [kind, (statuses.get(kind) ?? 0) > enough])
   expect(Object.fromEntries(seen)).toEqual(Object.fromEntries(kinds.map((kind) => [kind, true])))
 }
 
-// ---- What is sent.
+// ---- The generators.
 
-/** Characters about which identifiers are particular, and neighbours of theirs. */
+/** Characters with a rule for identifiers, and their neighbours. */
 const particular = fc.constantFrom(
   ...'\0\t\u001f\u007f\u0085\u009f\u00a0\u061b\u061c\u200b\u200e\u200f\u2027\u2028\u2029\u202a\u202e',
   ...'\u202f\u2065\u2066\u2069\u206a\u3000\ufeff\ufffd\uffff\u{1f600}\u{10ffff}/"\\. ',
@@ -304,7 +304,7 @@ const mostly = (often: string, throttle: string) =>
     { weight: 1, arbitrary: fc.constant(throttle) },
   )
 
-/** Few values of each field: their ids collide, as replays and as conflicts. */
+/** Few values of each field, so that there are replays and conflicts. */
 const colliding = fc.record({
   transaction_id: fc.constantFrom(
     ...['é', 'e\u0301', '__proto__', '%41', 'toString', ...'abcdefghijklmnopqrstuvwxyzABCDEF'],
@@ -324,7 +324,7 @@ const extras = fc.dictionary(
   { maxKeys: 4 },
 )
 
-/** Anything that may stand where a field should. */
+/** Any value in place of a field. */
 const anything = fc.oneof(
   fc.jsonValue(),
   fc.string({ unit: 'binary' }),
@@ -332,10 +332,10 @@ const anything = fc.oneof(
   fc.constantFrom('', '.', '..', ' x', 'x ', 'x\u202ey', '1e2', -1, 0, 1e300, 0.001, 'usd', 'XXX'),
 )
 
-/** The most minor units that an amount may have. */
+/** The largest amount in minor units. */
 const MAX = 999_999_999_999_999n
 
-/** Amounts as they may be written, right and wrong; not all of them are JSON. */
+/** Valid and invalid amounts in all notations; not all of them are JSON. */
 const amountText = fc.oneof(
   fc
     .tuple(
@@ -352,7 +352,7 @@ const amountText = fc.oneof(
       const long = `0.${zeros}${units}E+${String(units).length}`
       return [plain, `"${plain}"`, exponent, long, `${plain}e0`, `${plain}${zeros}`][form] as string
     }),
-  // No double tells these from the amount that they all but are.
+  // As doubles these equal an amount that they are not.
   fc
     .tuple(
       fc.integer({ min: 1, max: 9_999 }),
@@ -371,7 +371,7 @@ const amountText = fc.oneof(
   ),
 )
 
-/** Values as JSON in any of the ways to write it; the choices say in which. */
+/** Writes a value as JSON in one of its notations, by the choices. */
 function writer(choices: readonly number[]) {
   let made = 0
   const choose = (of: number) => (choices[made++ % Math.max(choices.length, 1)] ?? 0) % of
@@ -405,7 +405,7 @@ function writer(choices: readonly number[]) {
 
 const choices = fc.array(fc.nat(255), { maxLength: 24 })
 
-/** A change of how a webhook is built. The place is taken modulo what there is. */
+/** A change of a webhook's structure. The place is taken modulo the number of places. */
 type Change = { kind: string; place: number; text: string; depth: number }
 
 const change = fc.record({
@@ -460,7 +460,7 @@ function changed(members: [string, string][], { kind, place, text, depth }: Chan
   }
 }
 
-/** The texts of webhooks: most of them right, in any notation, order and spacing, some changed. */
+/** Texts of webhooks in any notation, order and spacing: most are valid, some changed. */
 const webhookText = fc
   .tuple(
     fc.oneof(webhook, colliding),
@@ -515,7 +515,7 @@ const edit = fc.record({
   ),
 })
 
-/** Another letter for the next letter, another digit for the next digit. */
+/** Replaces the next letter by another letter, or the next digit by another digit. */
 function exchanged(bytes: Buffer, start: number, by: number): Buffer {
   const text = bytes.toString('latin1')
   const tail = text
@@ -553,7 +553,7 @@ function edited(
   return now
 }
 
-/** Headers, and whether the body is looked at with them; undefined: who knows. */
+/** Headers, and whether the body is read with them; undefined: either. */
 const headers = fc.oneof(
   { weight: 6, arbitrary: fc.constant({ headers: JSON_TYPE, taken: true }) },
   {
@@ -593,7 +593,7 @@ const headers = fc.oneof(
 
 // ---- The properties.
 
-test('whatever JSON is posted, it is answered as its reading says', async () => {
+test('any JSON is answered by its second reading', async () => {
   await using service = testService({ flags: { '--max-body-bytes': String(BODY_BYTES_MAX) } })
   const subject = subjectOf(service)
   await fc.assert(
@@ -605,7 +605,7 @@ test('whatever JSON is posted, it is answered as its reading says', async () => 
   await checkStored(subject)
 })
 
-test('whatever text or bytes are posted, with whatever headers, no answer is a 5xx', async () => {
+test('any text or bytes, with any headers, are answered without a 5xx', async () => {
   await using service = testService({ flags: { '--max-body-bytes': String(BODY_BYTES_MAX) } })
   const subject = subjectOf(service)
   const bytes = fc.uint8Array({ maxLength: 200 }).map((array) => Buffer.from(array))
@@ -621,7 +621,7 @@ test('whatever text or bytes are posted, with whatever headers, no answer is a 5
   await checkStored(subject)
 })
 
-test('a webhook in any notation is answered as its reading says, and reads back as sent', async () => {
+test('a webhook in any notation is answered by its second reading, and shown as sent', async () => {
   await using service = testService({ flags: { '--max-body-bytes': String(BODY_BYTES_MAX) } })
   const subject = subjectOf(service)
   await fc.assert(
@@ -636,7 +636,7 @@ test('a webhook in any notation is answered as its reading says, and reads back 
   checkEnough(subject, 0.4, '202', 'replayed', '400', '409', '415', '422')
 })
 
-test('a webhook with some bytes changed is never taken for what it does not say', async () => {
+test('a webhook with some bytes changed is answered by its second reading', async () => {
   await using service = testService({ flags: { '--max-body-bytes': String(BODY_BYTES_MAX) } })
   const subject = subjectOf(service)
   const edits = fc.array(edit, { minLength: 1, maxLength: 2 })
@@ -650,7 +650,7 @@ test('a webhook with some bytes changed is never taken for what it does not say'
   checkEnough(subject, 0.3, '202', '400', '422')
 })
 
-test('a field exchanged for anything is either refused by its name or taken as it is', async () => {
+test('any value in place of a field is refused by the field’s name, or accepted unchanged', async () => {
   await using service = testService({ flags: { '--max-body-bytes': String(BODY_BYTES_MAX) } })
   const subject = subjectOf(service)
   let count = 0
@@ -666,7 +666,7 @@ test('a field exchanged for anything is either refused by its name or taken as i
   checkEnough(subject, 0.05, '202', '422')
 })
 
-test('a body of about the greatest length is taken up to it and is a 413 beyond', async () => {
+test('a body of about the maximum length is accepted up to it, and a 413 beyond', async () => {
   await using service = testService({ flags: { '--max-body-bytes': String(BODY_BYTES_MAX) } })
   const subject = subjectOf(service)
   let count = 0
@@ -684,7 +684,7 @@ test('a body of about the greatest length is taken up to it and is a 413 beyond'
   checkEnough(subject, 0.01, '202', '413')
 })
 
-test('posted again, a transaction is a replay; with any field changed, a conflict', async () => {
+test('a transaction again is a replay; with any field changed, a conflict', async () => {
   await using service = testService({ flags: { '--max-body-bytes': String(BODY_BYTES_MAX) } })
   const subject = subjectOf(service)
   await fc.assert(
@@ -799,7 +799,7 @@ const requestBody = fc.oneof(
   fc.string({ unit: 'binary' }),
 )
 
-test('whatever is asked for, with or without keys, no answer is a 5xx, and errors are problems', async () => {
+test('any request, with or without keys, is answered without a 5xx, and errors are problems', async () => {
   await using open = testService()
   await using keyed = testService({ flags: { '--api-keys': KEY } })
   for (const service of [open, keyed]) {

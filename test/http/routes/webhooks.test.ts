@@ -6,7 +6,7 @@ import { type TestService, testService, transactionBody } from '../../support/se
 const txn = (transaction_id: string, changes: Record<string, unknown> = {}) =>
   transactionBody({ transaction_id, ...changes })
 
-/** Status and code, and when to come back. */
+/** Status, code and Retry-After. */
 async function outcome(answer: Promise<Response>): Promise<unknown[]> {
   const response = await answer
   const body = (await response.json()) as { code?: unknown; request_id?: unknown }
@@ -18,7 +18,7 @@ async function outcome(answer: Promise<Response>): Promise<unknown[]> {
 const isReplay = (response: Response) => response.headers.get('idempotent-replayed') === 'true'
 
 describe('an answer', () => {
-  test('to a new transaction says where it is and that it waits', async () => {
+  test('to a new transaction has its Location and shows it PENDING', async () => {
     await using service = testService()
     const response = await service.post(transactionBody())
     expect(response.status).toBe(202)
@@ -37,11 +37,11 @@ describe('an answer', () => {
       error: null,
       extra: {},
     })
-    // And a GET says the same, to the letter.
+    // And a GET shows the same text.
     expect(await (await service.get('/v1/transactions/txn_001')).text()).toBe(body)
   })
 
-  test('to a replay shows the transaction as it now is', async () => {
+  test('to a replay shows the transaction in its present state', async () => {
     await using service = testService()
     await service.post(transactionBody())
     for (const [ms, status] of [
@@ -63,7 +63,7 @@ describe('an answer', () => {
     })
   })
 
-  test('to a conflict names what differs, and neither value', async () => {
+  test('to a conflict names the fields that differ, without their values', async () => {
     await using service = testService()
     await service.post(transactionBody())
     const response = await service.post(transactionBody({ source_account: 'X9', amount: '7.5' }))
@@ -77,11 +77,11 @@ describe('an answer', () => {
         { path: 'amount', code: 'differs' },
       ],
     })
-    // A sender needn't learn what another one sent under this id.
+    // A sender must not see what another one sent with this id.
     expect(body).not.toContain('A123')
   })
 
-  test('to a conflict comes in every state, and the transaction goes its way', async () => {
+  test('to a conflict is the same in every state, and the processing continues', async () => {
     await using service = testService()
     await service.post(transactionBody())
     for (const [ms, status] of [
@@ -98,7 +98,7 @@ describe('an answer', () => {
     expect((await service.post(transactionBody())).status).toBe(202)
   })
 
-  test('names itself with an id that is no other’s', async () => {
+  test('has an id that no other answer has', async () => {
     await using service = testService()
     const ids = new Set<string | null>()
     for (let i = 0; i < 3; i++) {
@@ -107,7 +107,7 @@ describe('an answer', () => {
       }
       ids.add((await service.post(transactionBody())).headers.get('x-request-id'))
       ids.add((await service.post('{')).headers.get('x-request-id'))
-      // What a client calls its request is no id of ours.
+      // The client's own id is not used.
       const claimed = await service.post(transactionBody(), { 'x-request-id': 'claimed' })
       ids.add(claimed.headers.get('x-request-id'))
     }
@@ -117,7 +117,7 @@ describe('an answer', () => {
   })
 })
 
-describe('at once', () => {
+describe('at the same time', () => {
   test('of many equal webhooks exactly one is new', async () => {
     await using service = testService()
     const answers = await Promise.all(
@@ -127,7 +127,7 @@ describe('at once', () => {
     expect(answers.filter((response) => !isReplay(response))).toHaveLength(1)
   })
 
-  test('of many unequal webhooks with one id one is taken, and that one is shown', async () => {
+  test('of many unequal webhooks with one id one is accepted, and shown', async () => {
     await using service = testService()
     const posts = Array.from({ length: 20 }, (_, i) => service.post(txn('same', { amount: i + 1 })))
     const answers = await Promise.all(posts)
@@ -138,7 +138,7 @@ describe('at once', () => {
     expect(await taken[0]?.json()).toEqual(stored)
   })
 
-  test('a bad webhook among good ones harms none of them', async () => {
+  test('a bad webhook among good ones does not affect them', async () => {
     await using service = testService()
     const answers = await Promise.all([
       service.post(txn('a')),
@@ -155,7 +155,7 @@ describe('a body', () => {
     app.fetch(new Request('http://localhost/webhook', { method: 'POST', ...init }))
   const json = { 'content-type': 'application/json' }
 
-  test('is measured, whatever its Content-Length says', async () => {
+  test('is measured, whatever its Content-Length', async () => {
     await using service = testService({ flags: { '--max-body-bytes': '1024' } })
     const body = JSON.stringify(transactionBody({ note: 'x'.repeat(2000) }))
     for (const length of ['10', '1024', '-1', 'NaN', '']) {
@@ -164,7 +164,7 @@ describe('a body', () => {
     }
   })
 
-  test('that says it is too long is refused before it is read', async () => {
+  test('with a Content-Length beyond the limit is refused before it is read', async () => {
     await using service = testService({ flags: { '--max-body-bytes': '1024' } })
     let pulls = 0
     const body = new ReadableStream(
@@ -181,7 +181,7 @@ describe('a body', () => {
     expect(pulls).toBe(0)
   })
 
-  test('of no known length is read no further than the limit', async () => {
+  test('without a Content-Length is read up to the limit only', async () => {
     await using service = testService({ flags: { '--max-body-bytes': '1024' } })
     let pulls = 0
     let cancelled = false
@@ -201,7 +201,7 @@ describe('a body', () => {
     expect([pulls, cancelled]).toEqual([11, true])
   })
 
-  test('that breaks off is the sender’s fault, and no error of ours', async () => {
+  test('that breaks off is a 400, and logged as no error', async () => {
     await using service = testService()
     for (const length of [{}, { 'content-length': '500' }]) {
       let pulls = 0
@@ -217,12 +217,12 @@ describe('a body', () => {
     expect(service.log.entries.filter(({ level }) => level === 'error')).toBeEmpty()
   })
 
-  test('that is missing is no JSON', async () => {
+  test('that is missing is not JSON', async () => {
     await using service = testService()
     expect(await outcome(send(service, { headers: json }))).toEqual([400, 'invalid_json', null])
   })
 
-  test('may have as many bytes as the limit says, and no more', async () => {
+  test('may have as many bytes as the limit, and no more', async () => {
     const body = JSON.stringify(transactionBody())
     for (const [limit, status] of [
       [body.length, 202],
@@ -235,7 +235,7 @@ describe('a body', () => {
 })
 
 describe('with a full backlog', () => {
-  test('new ones are put off, replays and conflicts answered, and faults named first', async () => {
+  test('new ones are refused, replays and conflicts answered, and faults named first', async () => {
     await using service = testService({ flags: { '--max-backlog': '2' } })
     expect(await outcome(service.post(txn('a')))).toEqual([202])
     expect(await outcome(service.post(txn('b')))).toEqual([202])
@@ -250,7 +250,7 @@ describe('with a full backlog', () => {
     const invalid = [422, 'invalid_transaction', null]
     expect(await outcome(service.post(txn('c', { amount: 0 })))).toEqual(invalid)
 
-    // One that is under way is unfinished still.
+    // A PROCESSING one is unfinished, too.
     await service.work()
     expect(await outcome(service.post(txn('c')))).toEqual([503, 'backlog_full', '5'])
 
@@ -261,7 +261,7 @@ describe('with a full backlog', () => {
     expect(await outcome(service.post(txn('e')))).toEqual([503, 'backlog_full', '5'])
   })
 
-  test('of many at once as many are taken as there is room for', async () => {
+  test('of many at the same time as many are accepted as there is room for', async () => {
     await using service = testService({ flags: { '--max-backlog': '3' } })
     const posts = Array.from({ length: 10 }, (_, i) => service.post(txn(`t${i}`)))
     const statuses = (await Promise.all(posts)).map(({ status }) => status)
@@ -269,7 +269,7 @@ describe('with a full backlog', () => {
     expect(statuses.filter((status) => status === 503)).toHaveLength(7)
   })
 
-  test('it is full after a restart as well', async () => {
+  test('it is also full after a restart', async () => {
     await using first = testService({ flags: { '--max-backlog': '1' } })
     await first.post(txn('a'))
     await first.stop()
@@ -279,7 +279,7 @@ describe('with a full backlog', () => {
   })
 })
 
-/** From now on the database can grow by no page. */
+/** Keeps the database from growing. */
 function fill({ store }: TestService): void {
   const { client } = store.database
   const { page_count } = client.query('PRAGMA page_count').get() as { page_count: number }
@@ -293,7 +293,7 @@ function makeRoom({ store }: TestService): void {
 describe('on a full disk', () => {
   const note = 'x'.repeat(20_000)
 
-  test('new ones are put off, replays answered, and all goes on when there is room', async () => {
+  test('new ones are refused, replays answered, and all accepted again when there is room', async () => {
     await using service = testService()
     await service.post(txn('a', { note }))
     fill(service)
@@ -311,7 +311,7 @@ describe('on a full disk', () => {
     expect(service.fatal).toBeEmpty()
   })
 
-  test('of those that come together only the ones without room are refused', async () => {
+  test('of those in one commit only the ones without room are refused', async () => {
     await using service = testService()
     await service.post(txn('a', { note }))
     fill(service)
@@ -323,7 +323,7 @@ describe('on a full disk', () => {
     expect(answers.map(({ status }) => status)).toEqual([202, 503, 202])
   })
 
-  test('a conflict that can’t be kept is put off, not answered', async () => {
+  test('a conflict that cannot be kept is a 503, not a 409', async () => {
     await using service = testService()
     await service.post(txn('a'))
     fill(service)
@@ -331,7 +331,7 @@ describe('on a full disk', () => {
     const conflict = () => outcome(service.post(txn('a', other)))
     let answers = 0
     let answer = await conflict()
-    // The rest of the last page takes a few.
+    // The rest of the last page has room for a few.
     for (; answer[0] === 409 && answers < 100; answers++) answer = await conflict()
     expect(answer).toEqual([503, 'storage_full', '5'])
     expect(await outcome(service.post(txn('a')))).toEqual([202])
@@ -340,7 +340,7 @@ describe('on a full disk', () => {
     expect(await conflict()).toEqual([409, 'transaction_conflict', null])
   })
 
-  test('a refused one takes no place in the backlog', async () => {
+  test('a refused one does not count in the backlog', async () => {
     await using service = testService({ flags: { '--max-backlog': '2' } })
     await service.post(txn('a', { note }))
     fill(service)
@@ -353,7 +353,7 @@ describe('on a full disk', () => {
   })
 })
 
-test('while another program locks the database, the webhook is put off', async () => {
+test('while another program locks the database, a webhook is a 503', async () => {
   await using service = testService()
   await service.post(txn('a'))
   service.store.database.client.run('PRAGMA busy_timeout = 0')
@@ -367,7 +367,7 @@ test('while another program locks the database, the webhook is put off', async (
   expect(service.fatal).toBeEmpty()
 })
 
-test('once the storage has failed, everybody is told so, and the process must end', async () => {
+test('once the storage has failed, every webhook is a 503, and the process must end', async () => {
   await using service = testService()
   await service.post(txn('a'))
   service.store.database.client.run('PRAGMA query_only = ON')
@@ -376,7 +376,7 @@ test('once the storage has failed, everybody is told so, and the process must en
   for (const answer of together) expect(await outcome(answer)).toEqual(unavailable)
   expect(service.fatal).toHaveLength(1)
 
-  // Not even when it seems to work again.
+  // Also when it seems to work again.
   service.store.database.client.run('PRAGMA query_only = OFF')
   expect(await outcome(service.post(txn('a')))).toEqual(unavailable)
   expect(await outcome(service.post(txn('d')))).toEqual(unavailable)
@@ -385,7 +385,7 @@ test('once the storage has failed, everybody is told so, and the process must en
 })
 
 describe('the stop', () => {
-  test('refuses what comes after it, replays included', async () => {
+  test('refuses later webhooks, also replays', async () => {
     await using service = testService()
     await service.start()
     await service.post(txn('a'))
@@ -400,7 +400,7 @@ describe('the stop', () => {
     expect((await next.get('/v1/transactions/b')).status).toBe(404)
   })
 
-  test('waits for a webhook that is under way, and its 202 holds', async () => {
+  test('waits for a webhook that is under way, whose transaction is then stored', async () => {
     await using service = testService({ flags: { '--port': '0' } })
     const arrived = Promise.withResolvers<void>()
     const { fetch: answer } = service.app
@@ -429,19 +429,19 @@ describe('the stop', () => {
   })
 })
 
-describe('an unexpected fault', () => {
+describe('an internal error', () => {
   async function expectInternalError(service: TestService, answer: Promise<Response>) {
     const response = await answer
     const body = await response.text()
     expect(response.status).toBe(500)
     expect(response.headers.get('content-type')).toBe('application/problem+json')
     const requestId = response.headers.get('x-request-id')
-    // All of it, so that nothing of the inside can be in it.
+    // The whole body, so that it contains no internals.
     expect(JSON.parse(body)).toEqual({
       type: 'about:blank',
       title: 'Internal Server Error',
       status: 500,
-      detail: 'The service has a fault.',
+      detail: 'The service failed to answer the request.',
       code: 'internal_error',
       request_id: requestId,
     })
@@ -452,7 +452,7 @@ describe('an unexpected fault', () => {
     })
   }
 
-  test('tells the sender nothing and the log everything', async () => {
+  test('is a 500 without internals, and an entry with them in the log', async () => {
     await using service = testService()
     await service.post(txn('a'))
     service.store.database.client.run('ALTER TABLE transactions RENAME TO hidden')
@@ -461,7 +461,7 @@ describe('an unexpected fault', () => {
     expect((await service.get('/v1/transactions/a')).status).toBe(200)
   })
 
-  test('hits none of those that are stored together with it', async () => {
+  test('affects no other webhook of the same commit', async () => {
     await using service = testService()
     await service.post(txn('a', { note: 1 }))
     service.store.database.client.run(`UPDATE transactions SET extra = '{'`)
@@ -476,7 +476,7 @@ describe('an unexpected fault', () => {
     expect(service.fatal).toBeEmpty()
   })
 
-  test('is logged for nobody who merely sends nonsense', async () => {
+  test('is not logged for invalid requests', async () => {
     await using service = testService()
     for (const body of ['{', '[]', '{"amount":0,"amount":1}', '"\\ud800"', '']) {
       await service.post(body)
