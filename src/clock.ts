@@ -52,8 +52,3 @@ export function systemClock(): Clock {
     },
   }
 }
-
-/** `2026-01-01T00:00:00.000Z`, the form in which every answer shows a time. */
-export function isoTime(time: number): string {
-  return new Date(time).toISOString()
-}

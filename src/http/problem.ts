@@ -5,7 +5,7 @@
 
 import { STATUS_CODES } from 'node:http'
 import type { Clock } from '../clock.ts'
-import { StorageUnavailable } from '../store/sqlite/database/commit-queue.ts'
+import { InvalidCursor, StorageUnavailable } from '../store/store.ts'
 import type { Log } from '../telemetry/log.ts'
 import { throttle } from '../telemetry/throttle.ts'
 
@@ -69,6 +69,14 @@ export function notFound(): Problem {
   return new Problem('not_found', 'There is no such path.')
 }
 
+export const INVALID_CURSOR = 'must be the next_cursor of an earlier answer'
+
+/** The query has these faults. */
+export function invalidQuery(errors: readonly ProblemPart[]): Problem {
+  const detail = 'The query is not valid for this path: `errors` names every fault.'
+  return new Problem('invalid_parameters', detail, { errors })
+}
+
 /** In every answer, in the body of a problem, and in its log entry where there is one. */
 export const REQUEST_ID = 'x-request-id'
 
@@ -110,6 +118,9 @@ export function createFailureResponse({ clock, log }: FailureDeps): (error: unkn
 /** The problem that an error is to the sender. What is not meant for senders is `internal_error`. */
 function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error
+  if (error instanceof InvalidCursor) {
+    return invalidQuery([{ path: 'cursor', code: 'value', message: INVALID_CURSOR }])
+  }
   if (!(error instanceof StorageUnavailable)) {
     return new Problem('internal_error', 'The service failed to answer the request.')
   }

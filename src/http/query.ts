@@ -3,10 +3,10 @@
  * read like those of a query.
  */
 
-import { FILTERS, type TransactionFilter, textUpTo } from '../domain/filter.ts'
+import { FILTERS, textUpTo } from '../domain/filter.ts'
 import { TRANSACTION_ID_LENGTH_MAX } from '../domain/transaction.ts'
 import { BadValue, badValue, wholeNumber } from '../domain/values.ts'
-import { Problem, type ProblemPart } from './problem.ts'
+import { INVALID_CURSOR, invalidQuery, Problem, type ProblemPart } from './problem.ts'
 
 export const LIMIT_DEFAULT = 50
 export const LIMIT_MAX = 250
@@ -25,11 +25,11 @@ export const PARAMETERS = {
     help: 'at most this many rows',
   },
   cursor: {
+    // What it means is the store's, which rejects others with InvalidCursor.
     parse(text: string) {
-      const before = /^[1-9][0-9]{0,15}$/.exec(Buffer.from(text, 'base64url').toString())?.[0]
-      if (before === undefined || cursorBefore(Number(before)) !== text)
-        return badValue('must be the next_cursor of an earlier answer')
-      return Number(before)
+      const isBase64Url =
+        text !== '' && Buffer.from(text, 'base64url').toString('base64url') === text
+      return isBase64Url ? text : badValue(INVALID_CURSOR)
     },
     schema: { type: 'string' as const },
     help: 'the `next_cursor` of the page before; without it, the newest rows',
@@ -40,23 +40,6 @@ export type Parameter = keyof typeof PARAMETERS
 /** The values that were given, parsed. */
 export type Parameters<Name extends Parameter> = {
   [Key in Name]?: ReturnType<(typeof PARAMETERS)[Key]['parse']>
-}
-
-/** The filter, with the names that the store has for its members. */
-export function filterOf(filter: TransactionFilter) {
-  const { source_account, destination_account, created_from, created_to, ...same } = filter
-  return {
-    ...same,
-    sourceAccount: source_account,
-    destinationAccount: destination_account,
-    createdFrom: created_from,
-    createdTo: created_to,
-  }
-}
-
-/** The cursor of a page that begins after the row with this id, in the order of the list. */
-export function cursorBefore(id: number): string {
-  return Buffer.from(String(id)).toString('base64url')
 }
 
 /**
@@ -98,8 +81,7 @@ export function readQuery<Name extends Parameter>(
   }
   const values = readParameters(given, names, '', errors)
   if (errors.length === 0) return values
-  const detail = 'The query is not valid for this path: `errors` names every fault.'
-  throw new Problem('invalid_parameters', detail, { errors })
+  throw invalidQuery(errors)
 }
 
 const NOT_UTF_8 = 'must be percent-encoded UTF-8'

@@ -3,7 +3,6 @@
 import type { StoredTransaction } from '../domain/transaction.ts'
 import { transactionJson } from '../domain/transaction-json.ts'
 import { Problem } from './problem.ts'
-import { cursorBefore } from './query.ts'
 
 /** A transaction. */
 export function transactionResponse(
@@ -19,7 +18,7 @@ export function unknownTransaction(): never {
   throw new Problem('transaction_not_found', 'There is no transaction of this transaction_id.')
 }
 
-/** A page of a list; `next` is the id before which the next page begins, null on the last one. */
-export function pageResponse(data: readonly unknown[], next: number | null): Response {
-  return Response.json({ data, next_cursor: next === null ? null : cursorBefore(next) })
+/** A page of a list; `next` is the cursor of the next page, null on the last one. */
+export function pageResponse(data: readonly unknown[], next: string | null): Response {
+  return Response.json({ data, next_cursor: next })
 }

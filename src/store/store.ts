@@ -102,7 +102,7 @@ export type Claimed = {
   attemptsUsed: number
   /** How long after its time the job was claimed. */
   lateMs: number
-  /** How long the attempt has lasted: more than 0 where it was snoozed. */
+  /** How long the attempt has lasted, a snooze included. */
   elapsedMs: number
 }
 

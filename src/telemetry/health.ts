@@ -1,4 +1,5 @@
-import { type Clock, isoTime } from '../clock.ts'
+import type { Clock } from '../clock.ts'
+import { isoTime } from '../domain/iso-time.ts'
 import type { StorageReason } from '../store/store.ts'
 
 /** What the service needs in order to do its work, each either `ok` or what is wrong with it. */

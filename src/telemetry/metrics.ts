@@ -93,7 +93,7 @@ export function createMetrics(version: string): Metrics & Exposition {
   )
   const failing = gauge(
     'txhook_target_failing',
-    '1 while the circuit breaker holds calls back from a failing target, otherwise 0.',
+    'Whether the circuit breaker holds calls back from a failing target: 1, otherwise 0.',
   )
   const log = gauge('txhook_wal_bytes', 'Size of the content of the write-ahead log.')
   const database = gauge(

@@ -110,7 +110,7 @@ describe('list', () => {
       if (asked++ !== 1) return
       // The disk fails between the first page and the second.
       server.store.database.client.run('PRAGMA query_only = ON')
-      await server.store.probe().catch(() => {})
+      await server.store.health()
     }
     const ran = await server.run('list', '--limit', '260')
     expect([ran.exitCode, ran.printed.length]).toEqual([1, 250])

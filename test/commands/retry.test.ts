@@ -27,7 +27,7 @@ describe('retry', () => {
       const { exitCode, printed } = await run(['retry', '--url', server.url, '--', id])
       expect([id, exitCode]).toEqual([id, 0])
       expect(JSON.parse(printed[0] as string)).toMatchObject({ transaction_id: id })
-      expect(server.store.readings().transactions.PENDING).toBe(i + 1)
+      expect((await server.store.readings()).transactions.PENDING).toBe(i + 1)
     }
   })
 
@@ -77,7 +77,7 @@ describe('retry', () => {
     }
     const failed = ['--status', 'FAILED']
     expect(await counts(...failed, '--dry-run')).toEqual(['{"matched":3,"retried":0}'])
-    expect(server.store.readings().transactions).toMatchObject({ PENDING: 1, FAILED: 3 })
+    expect((await server.store.readings()).transactions).toMatchObject({ PENDING: 1, FAILED: 3 })
     const euros = ['--currency', 'EUR', '--from', '2026-01-01T01:00:02+01:00']
     expect(await counts('--dry-run', ...euros)).toEqual(['{"matched":1,"retried":0}'])
     expect(await counts(...euros)).toEqual(['{"matched":1,"retried":1}'])

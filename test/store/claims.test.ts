@@ -261,6 +261,7 @@ describe('settling', () => {
       lateMs: 0,
       elapsedMs: 0,
     })
+    expect(second.transaction).toEqual((await store.find('a')) as never)
     expect(store.rows('jobs')).toMatchObject([{ claim: 3, attempt_started_at: runAt }])
     expect(await settle(store, second, { kind: 'done' })).toBe('settled')
     expect(tables(store)).toMatchObject([

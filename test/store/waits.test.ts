@@ -167,7 +167,7 @@ describe('an advance', () => {
     const transitions = createTransitions(database, counts)
     const accept = createAccept(database, { counts, maxBacklog: 10, transitions })
     /** What a commit returned before it was rolled back. */
-    const undone: unknown[] = []
+    const rolledBack: unknown[] = []
     let failing = false
     const commits = {
       readLatest: <T>(query: () => T) => queue.readLatest(query),
@@ -175,7 +175,7 @@ describe('an advance', () => {
         queue.write(() => {
           const value = work()
           if (!failing) return value
-          undone.push(value)
+          rolledBack.push(value)
           throw new Error('rolled back')
         }),
     }
@@ -193,7 +193,7 @@ describe('an advance', () => {
 
     failing = true
     await expect(work.advanceWaits(WAIT_MS, 100)).rejects.toThrow('rolled back')
-    expect(undone).toMatchObject([{ finished: 1 }])
+    expect(rolledBack).toMatchObject([{ finished: 1 }])
     expect(tables()).toEqual(before)
     expect(counts).toEqual(countsBefore)
 

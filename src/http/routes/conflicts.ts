@@ -1,7 +1,6 @@
 import { Elysia } from 'elysia'
 import { isoTime } from '../../domain/iso-time.ts'
-import type { Conflict } from '../../store/sqlite/list.ts'
-import type { Store } from '../../store/sqlite/open-store.ts'
+import type { Conflict, Store } from '../../store/store.ts'
 import { authenticatedErrors, parametersOf, success } from '../openapi/responses.ts'
 import { LIMIT_DEFAULT, readQuery } from '../query.ts'
 import { pageResponse } from '../response.ts'
@@ -16,8 +15,8 @@ export function conflictRoutes({ store }: ConflictDeps) {
     '/v1/conflicts',
     async ({ request }) => {
       const query = readQuery(request.url, PARAMETERS)
-      const { transaction_id, cursor: before, limit = LIMIT_DEFAULT } = query
-      const { data, next } = await store.conflicts(transaction_id, { before, limit })
+      const { transaction_id, cursor, limit = LIMIT_DEFAULT } = query
+      const { data, next } = await store.conflicts(transaction_id, { cursor, limit })
       return pageResponse(data.map(conflictJson), next)
     },
     {

@@ -1,16 +1,9 @@
 import { Elysia } from 'elysia'
 import type { Clock } from '../../clock.ts'
 import { isoTime } from '../../domain/iso-time.ts'
+import type { Health } from '../../telemetry/health.ts'
 import { NO_AUTH, problemResponses } from '../openapi/responses.ts'
 import { Problem, RETRY_AFTER } from '../problem.ts'
-
-/** The parts that the service needs to work, each `ok` or what is wrong with it. */
-export type Health = {
-  ok: boolean
-  checks: Readonly<Record<string, string>>
-  /** Of the target, where there is one: `ok`, or since when it has been failing. */
-  target?: string
-}
 
 export type HealthDeps = {
   clock: Clock

@@ -1,5 +1,5 @@
 import { Elysia } from 'elysia'
-import type { Store } from '../../store/sqlite/open-store.ts'
+import type { Store } from '../../store/store.ts'
 import type { Exposition } from '../../telemetry/metrics.ts'
 import { authenticatedErrors } from '../openapi/responses.ts'
 
@@ -11,7 +11,7 @@ export function metricsRoute({ store, exposition }: MetricsDeps) {
     '/metrics',
     async () => {
       const headers = { 'content-type': exposition.contentType }
-      return new Response(await exposition.text(store.readings()), { headers })
+      return new Response(await exposition.text(await store.readings()), { headers })
     },
     {
       detail: {

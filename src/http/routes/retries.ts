@@ -3,15 +3,15 @@ import type { Config } from '../../config/read-config.ts'
 import { FILTER_NAMES } from '../../domain/filter.ts'
 import { parseStrictJson } from '../../domain/strict-json.ts'
 import type { JsonObject } from '../../domain/transaction.ts'
-import type { Store } from '../../store/sqlite/open-store.ts'
+import type { Store } from '../../store/store.ts'
 import { readBody, requireJson } from '../body.ts'
 import { authenticatedErrors, requestBody, success } from '../openapi/responses.ts'
 import { Problem, type ProblemPart } from '../problem.ts'
-import { filterOf, readParameters, readQuery, readTransactionId } from '../query.ts'
+import { readParameters, readQuery, readTransactionId } from '../query.ts'
 import { transactionResponse, unknownTransaction } from '../response.ts'
 
 export type RetryDeps = {
-  store: Pick<Store, 'retries'>
+  store: Pick<Store, 'retry' | 'retryAll'>
   config: Pick<Config, 'maxBodyBytes'>
   /** Called where the answer to a request may take long. */
   extendTimeout(request: Request): void
@@ -70,7 +70,7 @@ export function retryRoutes(deps: RetryDeps) {
 }
 
 async function retryOne(transactionId: string, { store, onJobs }: RetryDeps): Promise<Response> {
-  const retry = await store.retries.one(transactionId)
+  const retry = await store.retry(transactionId)
   switch (retry.kind) {
     case 'retried':
       onJobs()
@@ -93,7 +93,7 @@ async function retryAll(request: Request, deps: RetryDeps): Promise<Response> {
   const { filter, dryRun } = await readRetry(request, deps)
   deps.extendTimeout(request)
   try {
-    const result = await deps.store.retries.all(filter, dryRun, request.signal)
+    const result = await deps.store.retryAll(filter, { dryRun }, request.signal)
     if (result.retried > 0) deps.onJobs()
     return Response.json(result)
   } catch (error) {
@@ -123,7 +123,7 @@ async function readRetry(request: Request, { config }: RetryDeps) {
     errors.push({ path, code: 'unknown', message: 'is unknown here' })
   }
   if (errors.length > 0) throw invalidRetry(errors)
-  return { filter: filterOf(parameters), dryRun: dry_run === true }
+  return { filter: parameters, dryRun: dry_run === true }
 }
 
 function invalidRetry(errors: readonly ProblemPart[]): Problem {

@@ -2,10 +2,9 @@ import { Elysia } from 'elysia'
 import { FILTER_NAMES } from '../../domain/filter.ts'
 import { isoTime, isoTimeOrNull } from '../../domain/iso-time.ts'
 import { transactionJson } from '../../domain/transaction-json.ts'
-import type { Store } from '../../store/sqlite/open-store.ts'
-import type { Attempt } from '../../store/sqlite/reads.ts'
+import type { AttemptRecord, Store } from '../../store/store.ts'
 import { authenticatedErrors, parametersOf, success } from '../openapi/responses.ts'
-import { filterOf, LIMIT_DEFAULT, readQuery, readTransactionId } from '../query.ts'
+import { LIMIT_DEFAULT, readQuery, readTransactionId } from '../query.ts'
 import { pageResponse, transactionResponse, unknownTransaction } from '../response.ts'
 
 export type TransactionDeps = { store: Pick<Store, 'find' | 'list' | 'attempts'> }
@@ -27,8 +26,8 @@ export function transactionRoutes({ store }: TransactionDeps) {
       '/v1/transactions',
       async ({ request }) => {
         const query = readQuery(request.url, PARAMETERS)
-        const { cursor: before, limit = LIMIT_DEFAULT, ...filter } = query
-        const { data, next } = await store.list(filterOf(filter), { before, limit }, request.signal)
+        const { cursor, limit = LIMIT_DEFAULT, ...filter } = query
+        const { data, next } = await store.list(filter, { cursor, limit }, request.signal)
         return pageResponse(data.map(transactionJson), next)
       },
       {
@@ -75,7 +74,7 @@ export function transactionRoutes({ store }: TransactionDeps) {
     )
 }
 
-function attemptJson(stored: Attempt) {
+function attemptJson(stored: AttemptRecord) {
   return {
     attempt: stored.attempt,
     started_at: isoTime(stored.startedAt),

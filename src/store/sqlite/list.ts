@@ -2,7 +2,8 @@ import { and, desc, eq, lt, type SQL, sql } from 'drizzle-orm'
 import type { Clock } from '../../clock.ts'
 import type { TransactionFilter } from '../../domain/filter.ts'
 import type { Difference, StoredTransaction } from '../../domain/transaction.ts'
-import { type Conflict, InvalidCursor, type Page, type PageRequest } from '../store.ts'
+import type { Conflict, Page, PageRequest } from '../store.ts'
+import { cursorBefore, keyBefore } from './cursor.ts'
 import type { CommitQueue } from './database/commit-queue.ts'
 import type { Connection } from './database/connection.ts'
 import { columnsOf, prepareStatement } from './database/statement.ts'
@@ -96,17 +97,4 @@ function conflictFrom(row: {
 }): Conflict {
   const { transactionId, receivedAt } = row
   return { transactionId, receivedAt, differences: JSON.parse(row.differences) as Difference[] }
-}
-
-/** A cursor: the next page has the rows with keys below this one. */
-function cursorBefore(key: number): string {
-  return Buffer.from(String(key)).toString('base64url')
-}
-
-/** @throws InvalidCursor */
-function keyBefore(cursor: string | undefined): number {
-  if (cursor === undefined) return Number.MAX_SAFE_INTEGER
-  const key = /^[1-9][0-9]{0,15}$/.exec(Buffer.from(cursor, 'base64url').toString())?.[0]
-  if (key === undefined || cursorBefore(Number(key)) !== cursor) throw new InvalidCursor()
-  return Number(key)
 }

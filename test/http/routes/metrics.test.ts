@@ -224,7 +224,7 @@ describe('the processing', () => {
     const dataDir = directory.path
     await using first = testService({ dataDir })
     await first.post(txn('a'))
-    await first.store.commit(() => first.store.jobs.take(first.clock.now(), 1, 1))
+    await first.store.work.claim(1, 'earliest')
     await first.stop()
     await using second = testService({ dataDir })
     await second.start()
@@ -258,7 +258,7 @@ describe('the storage', () => {
     const [log, database] = await bytes()
     expect(log - logBefore).toBeGreaterThan(50_000)
     expect(database - databaseBefore).toBeGreaterThan(45_000)
-    expect(service.store.readings()).toMatchObject({ logBytes: log, databaseBytes: database })
+    expect(await service.store.readings()).toMatchObject({ logBytes: log, databaseBytes: database })
     // A scrape writes nothing.
     expect(await bytes()).toEqual([log, database])
   })

@@ -109,7 +109,7 @@ describe('a migration', () => {
     expect(old.value('SELECT count(*) FROM jobs')).toBe(1)
   })
 
-  test('that fails at its last statement is undone whole, and can be tried again', () => {
+  test('that fails at its last statement is rolled back whole, and can be repeated', () => {
     using old = database()
     const broken = `${ADD_NOTE}; UPDATE transactions SET status = 'FAILED'; INSERT INTO nowhere VALUES (1)`
     expect(() => old.migrate(broken)).toThrow('no such table: nowhere')
@@ -121,7 +121,7 @@ describe('a migration', () => {
     expectSound(old, VERSION + 1)
   })
 
-  test('that leaves a broken reference is undone whole, and can be tried again', () => {
+  test('that leaves a broken reference is rolled back whole, and can be repeated', () => {
     using old = database()
     const broken = () => old.migrate(`${ADD_NOTE}; ${ORPHAN}`)
     expect(broken).toThrow('The migration more_0 left 1 broken references.')
@@ -141,7 +141,7 @@ describe('a migration', () => {
     expectSound(old, VERSION + 2)
   })
 
-  test('that finds the disk full says so, although SQLite has undone it by then', () => {
+  test('that finds the disk full says so, although SQLite has rolled it back by then', () => {
     using old = database()
     // Room for the table, not for its row: SQLite then ends the whole transaction by itself.
     old.client.run(`PRAGMA max_page_count = ${Number(old.value('PRAGMA page_count')) + 5}`)
