@@ -16,14 +16,8 @@ import { addVerify } from './verify.ts'
 
 const VERBS = [addServe, addHealthcheck, addGet, addList, addRetry, addSecret, addSend, addVerify]
 
-/** What the command line needs of the process that it runs in. */
-export type CommandLineDeps = ServeDeps
-
 /** Runs a command line (without the program's name) and returns the exit code. */
-export async function runCommandLine(
-  words: readonly string[],
-  deps: CommandLineDeps,
-): Promise<number> {
+export async function runCommandLine(words: readonly string[], deps: ServeDeps): Promise<number> {
   const { print, printError } = deps
   const program = new Command('txhook')
     .description('Takes transaction webhooks durably and processes them in the background.')

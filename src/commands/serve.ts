@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { systemClock } from '../clock.ts'
 import type { Config } from '../config/read-config.ts'
 import { ALL_SETTINGS } from '../config/settings.ts'
+import { CIRCUIT_BREAKER, LIMITS } from '../documentation.ts'
 import { EXIT, ExitError, StartError } from '../exit.ts'
 import { openService, type Service } from '../service.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
@@ -20,6 +21,7 @@ export type ServeDeps = VerbDeps & {
 export function addServe(program: Command, deps: ServeDeps): void {
   allowUnknown(withSettings(program.command('serve', { isDefault: true }), ALL_SETTINGS))
     .description('start the server (the default)')
+    .addHelpText('after', `\n${CIRCUIT_BREAKER}\n\n${LIMITS}`)
     .action(async (_options, command: Command) => {
       const config = configOf(command, ALL_SETTINGS, deps)
       const { terminal, print } = deps

@@ -54,31 +54,16 @@ export type Processor = CallProcessor | { kind: 'wait'; waitMs: number }
  * @throws TypeError
  */
 export function checkedOutcome(outcome: Outcome | undefined): Outcome {
-  switch (outcome?.kind) {
-    case 'done':
-      if (isStatus(outcome.httpStatus)) return outcome
-      break
-    case 'snooze':
-      if (Number.isFinite(outcome.until)) return outcome
-      break
-    case 'retry':
-      if (isText(outcome.detail) && isStatus(outcome.httpStatus) && isWait(outcome.retryAfterMs))
-        return outcome
-      break
-    case 'fail':
-      if (isText(outcome.detail) && isStatus(outcome.httpStatus)) return outcome
-  }
-  throw new TypeError('The processor returned no outcome.')
-}
-
-function isText(detail: unknown): boolean {
-  return typeof detail === 'string'
-}
-
-function isStatus(status: unknown): boolean {
-  return status === undefined || Number.isSafeInteger(status)
-}
-
-function isWait(ms: unknown): boolean {
-  return ms === undefined || (typeof ms === 'number' && !Number.isNaN(ms))
+  const { kind, until, detail, httpStatus, retryAfterMs } = Object(outcome)
+  const hasDetail = typeof detail === 'string'
+  const hasStatus = httpStatus === undefined || Number.isSafeInteger(httpStatus)
+  const hasWait =
+    retryAfterMs === undefined || (typeof retryAfterMs === 'number' && !Number.isNaN(retryAfterMs))
+  const valid =
+    (kind === 'done' && hasStatus) ||
+    (kind === 'snooze' && Number.isFinite(until)) ||
+    (kind === 'retry' && hasDetail && hasStatus && hasWait) ||
+    (kind === 'fail' && hasDetail && hasStatus)
+  if (!valid) throw new TypeError('The processor returned no outcome.')
+  return outcome as Outcome
 }

@@ -151,6 +151,6 @@ test('a target that is down while 2,000 transactions come in gets all of them wh
   const { stdout } = await txhook.end('SIGTERM')
   const changes = stdout
     .split('\n')
-    .filter((line) => /the target (is failing|answers again)/.test(line))
+    .filter((line) => /the target (is failing|has recovered)/.test(line))
   expect(changes.map((line) => JSON.parse(line).level)).toEqual(['WARN', 'INFO'])
 })

@@ -1,6 +1,7 @@
 /** The schemas of the OpenAPI document, and the text at its top. */
 
 import type { ElysiaSwaggerConfig } from '@elysiajs/swagger'
+import { CIRCUIT_BREAKER, LIMITS } from '../../documentation.ts'
 import { FILTER_NAMES, FILTERS } from '../../domain/filter.ts'
 import {
   ACCOUNT_LENGTH_MAX,
@@ -160,4 +161,8 @@ Every error is \`application/problem+json\` (RFC 9457), with one of these as its
 ${Object.entries(PROBLEMS)
   .map(([code, { status, meaning }]) => `| \`${code}\` | ${status} | ${meaning} |`)
   .join('\n')}
+
+${CIRCUIT_BREAKER}
+
+${LIMITS}
 `

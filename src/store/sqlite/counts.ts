@@ -1,7 +1,5 @@
-import { desc, sql } from 'drizzle-orm'
 import type { Status } from '../../domain/transaction.ts'
 import type { Connection } from './database/connection.ts'
-import { jobs, transactions } from './schema.ts'
 
 /**
  * How many transactions there are in each state. Kept in memory, since counting a large table takes
@@ -31,33 +29,18 @@ export function saveCounts(counts: Counts): () => void {
  * so the highest key is their number. `newestTime`: the newest steady time in a job, in ms; 0 where
  * there is none.
  */
-export function loadCounts({ orm }: Connection): { counts: Counts; newestTime: number } {
-  const unfinished = orm
-    .select({
-      count: sql<number>`count(*)`,
-      begun: sql<number>`count(${jobs.attemptStartedAt})`,
-      newestTime: sql<number | null>`max(${jobs.changedAt})`,
-    })
-    .from(jobs)
-    .get()
-  const failed = orm
-    .select({ count: sql<number>`count(*)` })
-    .from(transactions)
-    .where(sql`${transactions.status} = 'FAILED'`)
-    .get()
-  const newest = orm
-    .select({ id: transactions.id })
-    .from(transactions)
-    .orderBy(desc(transactions.id))
-    .limit(1)
-    .get()
-  const { count = 0, begun = 0, newestTime = null } = unfinished ?? {}
-  const FAILED = failed?.count ?? 0
-  const counts = {
-    PENDING: count - begun,
-    PROCESSING: begun,
-    PROCESSED: (newest?.id ?? 0) - count - FAILED,
-    FAILED,
-  }
-  return { counts, newestTime: newestTime ?? 0 }
+export function loadCounts({ client }: Connection): { counts: Counts; newestTime: number } {
+  const sql = `
+    SELECT count(*) AS unfinished, count(attempt_started_at) AS begun,
+      coalesce(max(changed_at), 0) AS newestTime,
+      (SELECT count(*) FROM transactions WHERE status = 'FAILED') AS failed,
+      (SELECT coalesce(max(id), 0) FROM transactions) AS newestId
+    FROM jobs`
+  const { unfinished, begun, newestTime, failed, newestId } = client.query(sql).get() as Record<
+    'unfinished' | 'begun' | 'newestTime' | 'failed' | 'newestId',
+    number
+  >
+  const PROCESSED = newestId - unfinished - failed
+  const counts = { PENDING: unfinished - begun, PROCESSING: begun, PROCESSED, FAILED: failed }
+  return { counts, newestTime }
 }

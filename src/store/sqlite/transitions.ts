@@ -20,31 +20,17 @@ import { type Counts, countTransition } from './counts.ts'
 import type { Connection } from './database/connection.ts'
 import { prepareStatement } from './database/statement.ts'
 
-export type Transitions = {
-  /** Stores a new transaction as PENDING. Returns its key; undefined where its id is known. */
-  accept(received: Transaction, now: Now): number | undefined
-  /** Begins the next attempt: of one that waits until a time, or that a claim holds. */
-  begin(ids: readonly number[], now: Now, as: { until: number } | { claim: number }): void
-  /** Lets a claim hold an attempt that was snoozed. */
-  resume(ids: readonly number[], now: Now, claim: number): void
-  /** Ends the attempts of transactions that are PROCESSED by that. */
-  finish(ids: readonly number[], now: Now, httpStatus?: number): void
-  /** Ends or postpones the attempt that the claim holds. */
-  settle(claim: Claim, settlement: Settlement, now: Now): 'settled' | 'superseded'
-  /** Ends all attempts that a claim holds as interrupted. Returns how many there were. */
-  recover(now: Now, maxAttempts: number): number
-  /** Makes those that are FAILED due at once, as if just accepted. Returns how many were FAILED. */
-  retry(ids: readonly number[], now: Now): number
-}
+export type Transitions = ReturnType<typeof createTransitions>
 
 const INTERRUPTED = 'txhook ended in the middle of the attempt'
 
 /** How an attempt ends. */
 type End = { outcome: AttemptOutcome; httpStatus?: number | undefined; detail?: string }
 
-export function createTransitions(connection: Connection, counts: Counts): Transitions {
+export function createTransitions(connection: Connection, counts: Counts) {
   const statements = prepareTransitions(connection)
 
+  /** Stores a new transaction as PENDING. Returns its key; undefined where its id is known. */
   function accept(received: Transaction, now: Now): number | undefined {
     const { transactionId, sourceAccount, destinationAccount, amount, currency } = received
     const { changes, lastInsertRowid } = statements.insertTransaction.run({
@@ -64,6 +50,7 @@ export function createTransitions(connection: Connection, counts: Counts): Trans
     return id
   }
 
+  /** Begins the next attempt: one that waits until a time, or that a claim holds. */
   function begin(keys: readonly number[], now: Now, as: { until: number } | { claim: number }) {
     const values = { ids: JSON.stringify(keys), ...now, claim: null, until: null, ...as }
     statements.startTransactions.run(values)
@@ -72,11 +59,17 @@ export function createTransitions(connection: Connection, counts: Counts): Trans
     countTransition(counts, 'PENDING', 'PROCESSING', keys.length)
   }
 
+  /** Lets a claim hold an attempt that was snoozed. */
+  function resume(keys: readonly number[], now: Now, claim: number): void {
+    statements.resumeJobs.run({ ids: JSON.stringify(keys), ...now, claim })
+  }
+
   function endAttempts(ids: string, now: Now, { outcome, httpStatus, detail }: End): void {
     const values = { outcome, httpStatus: httpStatus ?? null, detail: detail ?? null }
     statements.endAttempts.run({ ids, ...now, ...values })
   }
 
+  /** Ends the attempts of transactions that are PROCESSED by that. */
   function finish(keys: readonly number[], now: Now, httpStatus?: number): void {
     const ids = JSON.stringify(keys)
     statements.deleteJobs.run({ ids })
@@ -107,6 +100,7 @@ export function createTransitions(connection: Connection, counts: Counts): Trans
     return statements.held.get({ transactionId, attempt, claim: Number(owner) })?.id
   }
 
+  /** Ends or postpones the attempt that the claim holds. */
   function settle(claim: Claim, settlement: Settlement, now: Now): 'settled' | 'superseded' {
     const id = keyHeldBy(claim)
     if (id === undefined) return 'superseded'
@@ -132,6 +126,7 @@ export function createTransitions(connection: Connection, counts: Counts): Trans
     }
   }
 
+  /** Ends all attempts that a claim holds as interrupted. Returns how many there were. */
   function recover(now: Now, maxAttempts: number): number {
     const claimed = statements.claimed.all({})
     const ids = (rows: typeof claimed) => rows.map(({ id }) => id)
@@ -142,6 +137,7 @@ export function createTransitions(connection: Connection, counts: Counts): Trans
     return claimed.length
   }
 
+  /** Makes those that are FAILED due at once, as if just accepted. Returns how many were FAILED. */
   function retry(keys: readonly number[], now: Now): number {
     const ids = JSON.stringify(keys)
     const { changes } = statements.insertFailedJobs.run({ ids, ...now })
@@ -150,16 +146,7 @@ export function createTransitions(connection: Connection, counts: Counts): Trans
     return changes
   }
 
-  return {
-    accept,
-    begin,
-    resume: (keys, now, claim) =>
-      void statements.resumeJobs.run({ ids: JSON.stringify(keys), ...now, claim }),
-    finish,
-    settle,
-    recover,
-    retry,
-  }
+  return { accept, begin, resume, finish, settle, recover, retry }
 }
 
 function prepareTransitions({ client }: Connection) {
