@@ -86,7 +86,7 @@ export function openService(config: Config, deps: ServiceDeps): Service {
     exposition: metrics,
     version: VERSION,
     health: createHealthCheck({ clock, store, scheduler, hasTarget, stopping }),
-    alive: () => !scheduler.broken,
+    alive: () => !scheduler.crashed,
     onJobs: () => scheduler.wake(),
   })
 

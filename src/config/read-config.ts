@@ -1,7 +1,7 @@
 /** Reads the configuration from flags and variables. */
 
 import { readFileSync } from 'node:fs'
-import { BadValue, badValue } from '../domain/values.ts'
+import { BadValue, throwBadValue } from '../domain/values.ts'
 import { ALL_SETTINGS, type Config, SETTINGS, type Setting, type SettingName } from './settings.ts'
 
 export type { Config } from './settings.ts'
@@ -48,7 +48,7 @@ export function parseNamed<T>(name: string, text: string, parse: (text: string) 
   try {
     return parse(text)
   } catch (error) {
-    if (error instanceof BadValue) badValue(`${name} ${error.message}`)
+    if (error instanceof BadValue) throwBadValue(`${name} ${error.message}`)
     throw error
   }
 }
@@ -87,11 +87,11 @@ function sourceOf(
 ): { source: string; text: string | undefined } {
   const given = flags[flag]
   if (given === true && isSwitch) return { source: flag, text: 'true' }
-  if (given === true) badValue(`${flag} needs a value`)
+  if (given === true) throwBadValue(`${flag} needs a value`)
   if (given !== undefined) return { source: flag, text: given }
   const fileVariable = `${variable}_FILE`
   const path = file && environment[fileVariable]
-  if (path && environment[variable]) badValue(`${variable} and ${fileVariable} are both set`)
+  if (path && environment[variable]) throwBadValue(`${variable} and ${fileVariable} are both set`)
   if (path) return { source: fileVariable, text: readSecretFile(fileVariable, path) }
   return { source: variable, text: environment[variable] || fallback }
 }
@@ -100,7 +100,7 @@ function readSecretFile(variable: string, path: string): string {
   try {
     return readFileSync(path, 'utf8').trim()
   } catch (error) {
-    return badValue(`${variable}: ${(error as Error).message}`)
+    return throwBadValue(`${variable}: ${(error as Error).message}`)
   }
 }
 

@@ -1,7 +1,7 @@
 /** The settings: what an operator decides. */
 
 import { parseSecret } from '../domain/standard-webhooks.ts'
-import { badValue, httpUrl, wholeNumber } from '../domain/values.ts'
+import { httpUrl, throwBadValue, wholeNumber } from '../domain/values.ts'
 import { LOG_LEVELS } from '../telemetry/log.ts'
 
 export type Setting = {
@@ -68,7 +68,7 @@ export const SETTINGS = {
     none: undefined,
     help: 'whsec_…: signs what is posted to the target',
     file: true,
-    parse: (text) => parseSecret(text) ?? badValue(`must be one secret: ${SECRET}`),
+    parse: (text) => parseSecret(text) ?? throwBadValue(`must be one secret: ${SECRET}`),
   },
   targetTimeoutMs: {
     flag: '--target-timeout-ms',
@@ -117,7 +117,7 @@ export const SETTINGS = {
     help: 'listen on any host without webhook secrets or API keys',
     switch: true,
     parse(text) {
-      if (text !== 'true' && text !== 'false') badValue('must be true or false')
+      if (text !== 'true' && text !== 'false') throwBadValue('must be true or false')
       return text === 'true'
     },
   },
@@ -142,7 +142,7 @@ export const SETTINGS = {
     help: LOG_LEVELS.join(', '),
     parse: (text) =>
       LOG_LEVELS.find((level) => level === text) ??
-      badValue(`must be one of ${LOG_LEVELS.join(', ')}`),
+      throwBadValue(`must be one of ${LOG_LEVELS.join(', ')}`),
   },
 } satisfies Record<string, Setting>
 
@@ -158,11 +158,11 @@ type ValueOf<Row extends Setting> =
   | (Row extends { none: undefined } ? undefined : never)
 
 function nonEmpty(text: string): string {
-  return text === '' ? badValue('must not be empty') : text
+  return text === '' ? throwBadValue('must not be empty') : text
 }
 
 /** Reads a list separated by commas, or by line ends in a file. A bad value is not shown. */
 function list<T>(read: (text: string) => T | undefined, rule: string) {
   return (text: string): readonly T[] =>
-    text.split(/[,\n]/).map((part) => read(part.trim()) ?? badValue(rule))
+    text.split(/[,\n]/).map((part) => read(part.trim()) ?? throwBadValue(rule))
 }

@@ -6,7 +6,7 @@
 import { parseIsoTime } from './iso-time.ts'
 import { minorDigits } from './money.ts'
 import { ACCOUNT_LENGTH_MAX, STATUSES, type Status, type StoredTransaction } from './transaction.ts'
-import { badValue } from './values.ts'
+import { throwBadValue } from './values.ts'
 
 type FilterRow = {
   /** Of the command line, with the name of its value. */
@@ -29,7 +29,7 @@ export const FILTERS = {
     flag: '--status <status>',
     parse: (text: string) =>
       STATUSES.find((status) => status === text) ??
-      badValue(`must be one of ${STATUSES.join(', ')}`),
+      throwBadValue(`must be one of ${STATUSES.join(', ')}`),
     schema: { type: 'string', enum: [...STATUSES] },
     help: `only this state: ${STATUSES.join(', ')}`,
     column: 'status',
@@ -39,7 +39,7 @@ export const FILTERS = {
     flag: '--currency <code>',
     parse(text: string) {
       if (minorDigits(text) !== undefined) return text
-      return badValue('must be an ISO 4217 code in capitals that has minor units')
+      return throwBadValue('must be an ISO 4217 code in capitals that has minor units')
     },
     schema: { type: 'string' },
     help: 'only this currency',
@@ -93,6 +93,6 @@ export type TransactionFilter = {
 export function textUpTo(lengthMax: number): (text: string) => string {
   return (text) => {
     const fits = text.length >= 1 && text.length <= lengthMax
-    return fits ? text : badValue(`must have 1 to ${lengthMax} characters`)
+    return fits ? text : throwBadValue(`must have 1 to ${lengthMax} characters`)
   }
 }

@@ -1,6 +1,6 @@
 /** Times in ISO 8601, as every answer shows them and as every parameter takes them. */
 
-import { badValue } from './values.ts'
+import { throwBadValue } from './values.ts'
 
 /** `2026-01-01T00:00:00.000Z`, from wall time in ms since the epoch. */
 export function isoTime(time: number): string {
@@ -26,13 +26,13 @@ export function parseIsoTime(text: string): number {
   const [, seconds, fraction = '', zone] = TIME.exec(text) ?? []
   if (seconds === undefined) {
     const plus = / \d\d:?\d\d$/.test(text) ? '; a + in a query is written %2B' : ''
-    return badValue(`must be a time like 2026-01-31T12:00:00Z, with a zone${plus}`)
+    return throwBadValue(`must be a time like 2026-01-31T12:00:00Z, with a zone${plus}`)
   }
-  if (/:\d\d:60$/.test(seconds)) return badValue('must be a time that exists')
+  if (/:\d\d:60$/.test(seconds)) return throwBadValue('must be a time that exists')
   const ms = Number(fraction.slice(0, 3).padEnd(3, '0')) + (/[1-9]/.test(fraction.slice(3)) ? 1 : 0)
   try {
     return Temporal.Instant.from(`${seconds}${zone}`).epochMilliseconds + ms
   } catch {
-    return badValue('must be a time that exists')
+    return throwBadValue('must be a time that exists')
   }
 }

@@ -3,7 +3,7 @@
 /** A value that is not accepted. The message says what it must be: `must be true or false`. */
 export class BadValue extends Error {}
 
-export function badValue(message: string): never {
+export function throwBadValue(message: string): never {
   throw new BadValue(message)
 }
 
@@ -17,7 +17,7 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
     const isNumber = /^[0-9]+$/.test(text) && text.length <= String(max).length
     const value = isNumber ? Number(text) : Number.NaN
     if (value >= min && value <= max) return value
-    return badValue(`must be a whole number from ${min} to ${max}, not "${text}"`)
+    return throwBadValue(`must be a whole number from ${min} to ${max}, not "${text}"`)
   }
 }
 
@@ -29,10 +29,10 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
 export function httpUrl(text: string): URL {
   const url = URL.parse(text)
   if (url === null || !/^https?:$/.test(url.protocol) || /[\s#]/.test(text)) {
-    return badValue('must be an http or https URL, without white space or a fragment')
+    return throwBadValue('must be an http or https URL, without white space or a fragment')
   }
   if (url.username !== '' || url.password !== '') {
-    return badValue('must not contain a user or a password')
+    return throwBadValue('must not contain a user or a password')
   }
   return url
 }

@@ -5,7 +5,7 @@
 
 import { FILTERS, textUpTo } from '../domain/filter.ts'
 import { TRANSACTION_ID_LENGTH_MAX } from '../domain/transaction.ts'
-import { BadValue, badValue, wholeNumber } from '../domain/values.ts'
+import { BadValue, throwBadValue, wholeNumber } from '../domain/values.ts'
 import { INVALID_CURSOR, invalidQuery, Problem, type ProblemPart } from './problem.ts'
 
 export const LIMIT_DEFAULT = 50
@@ -29,7 +29,7 @@ export const PARAMETERS = {
     parse(text: string) {
       const isBase64Url =
         text !== '' && Buffer.from(text, 'base64url').toString('base64url') === text
-      return isBase64Url ? text : badValue(INVALID_CURSOR)
+      return isBase64Url ? text : throwBadValue(INVALID_CURSOR)
     },
     schema: { type: 'string' as const },
     help: 'the `next_cursor` of the page before; without it, the newest rows',
@@ -38,7 +38,7 @@ export const PARAMETERS = {
 
 export type Parameter = keyof typeof PARAMETERS
 /** The values that were given, parsed. */
-export type Parameters<Name extends Parameter> = {
+export type ParameterValues<Name extends Parameter> = {
   [Key in Name]?: ReturnType<(typeof PARAMETERS)[Key]['parse']>
 }
 
@@ -66,7 +66,7 @@ export function readTransactionId(
 export function readQuery<Name extends Parameter>(
   url: string,
   names: readonly Name[],
-): Parameters<Name> {
+): ParameterValues<Name> {
   const start = url.indexOf('?')
   const errors: ProblemPart[] = []
   const given: [name: string, value: string][] = []
@@ -111,7 +111,7 @@ export function readParameters<Name extends Parameter>(
   names: readonly Name[],
   prefix: string,
   errors: ProblemPart[],
-): Parameters<Name> {
+): ParameterValues<Name> {
   const values: Record<string, unknown> = {}
   const unknown = new Set<string>()
   for (const [name, value] of given) {
@@ -123,7 +123,7 @@ export function readParameters<Name extends Parameter>(
     }
     try {
       values[known] = PARAMETERS[known].parse(
-        typeof value === 'string' ? value : badValue('must be a string'),
+        typeof value === 'string' ? value : throwBadValue('must be a string'),
       )
     } catch (error) {
       if (!(error instanceof BadValue)) throw error
@@ -131,5 +131,5 @@ export function readParameters<Name extends Parameter>(
     }
   }
   for (const path of unknown) errors.push({ path, code: 'unknown', message: 'is unknown here' })
-  return values as Parameters<Name>
+  return values as ParameterValues<Name>
 }

@@ -14,7 +14,7 @@ export function transactionResponse(
 }
 
 /** No transaction has the `transaction_id` in the path. */
-export function unknownTransaction(): never {
+export function throwNotFound(): never {
   throw new Problem('transaction_not_found', 'There is no transaction of this transaction_id.')
 }
 

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts'
 import { type CallProcessor, checkedOutcome, type Outcome } from '../processors/processor.ts'
-import type { Claimed, Work } from '../store/store.ts'
+import type { Claimed, ClaimOrder, Work } from '../store/store.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { throttle } from '../telemetry/throttle.ts'
@@ -21,7 +21,7 @@ export type CallsDeps = {
   /** Called when a call has ended: there is room for another one. */
   onEnd(): void
   /** After an error of the storage: in how many ms to try again; undefined: never. */
-  retryStorageInMs(error: unknown): number | undefined
+  onStorageError(error: unknown): number | undefined
 }
 
 /** Jobs that one commit claims: its share of the event loop. */
@@ -71,7 +71,7 @@ export class Calls {
     const { work, metrics } = this.#deps
     // Read the epoch first: the breaker may change state while the claim commits.
     const { epoch } = this.#breaker
-    for (const claimed of await work.claim(Math.min(room, CLAIM_MAX), this.#pick())) {
+    for (const claimed of await work.claim(Math.min(room, CLAIM_MAX), this.#nextOrder())) {
       metrics.late(claimed.lateMs)
       this.#breaker.begin(epoch)
       const call = this.#call(claimed, processor, epoch).finally(() => {
@@ -86,7 +86,7 @@ export class Calls {
    * Probes take turns: one of the newest jobs, one of the oldest. The calls that failed may be of
    * one kind, and must not keep those of other kinds from a target that accepts them.
    */
-  #pick() {
+  #nextOrder(): ClaimOrder {
     const newest = ++this.#claims % 2 === 0
     if (this.failingSince === undefined) return 'earliest'
     return newest ? 'probe_newest' : 'probe_oldest'
@@ -134,7 +134,7 @@ export class Calls {
 
   /** Records an outcome; as long as the storage takes no write, it is tried again. */
   async #settle({ claim, attemptsUsed }: Claimed, outcome: Outcome): Promise<void> {
-    const { work, clock, log, metrics, random, maxAttempts, retryStorageInMs } = this.#deps
+    const { work, clock, log, metrics, random, maxAttempts, onStorageError } = this.#deps
     const { transactionId: transaction_id, attempt } = claim
     for (;;) {
       try {
@@ -149,7 +149,7 @@ export class Calls {
         }
         return
       } catch (error) {
-        const wait = this.#abort.signal.aborted ? undefined : retryStorageInMs(error)
+        const wait = this.#abort.signal.aborted ? undefined : onStorageError(error)
         if (wait === undefined) return
         await this.#pause(wait)
       }

@@ -4,7 +4,7 @@ import { throttle } from '../telemetry/throttle.ts'
 import { Calls, type CallsDeps } from './calls.ts'
 
 /** The limits are those of calls: waits are not bounded. */
-export type SchedulerDeps = Omit<CallsDeps, 'onEnd' | 'retryStorageInMs'> & {
+export type SchedulerDeps = Omit<CallsDeps, 'onEnd' | 'onStorageError'> & {
   work: Work
   processor: Processor
 }
@@ -31,7 +31,7 @@ export class Scheduler {
   #started: Promise<void> | undefined
   #loop: Promise<void> | undefined
   #stopped: Promise<void> | undefined
-  #state: 'idle' | 'running' | 'stopped' | 'broken' = 'idle'
+  #state: 'idle' | 'running' | 'stopped' | 'crashed' = 'idle'
   /** Ends the loop's sleep, or its next one where it isn't asleep. */
   #wake = Promise.withResolvers<void>()
   /** Nothing more was due after the last commit of waits. */
@@ -45,17 +45,16 @@ export class Scheduler {
     this.#deps = deps
     this.#shouldLogStorage = throttle(deps.clock, STORAGE_LOG_INTERVAL_MS)
     const onEnd = () => this.wake()
-    const retryStorageInMs = (error: unknown) => this.#retryStorageInMs(error)
-    this.#calls = new Calls({ ...deps, onEnd, retryStorageInMs })
+    const onStorageError = (error: unknown) => this.#onStorageError(error)
+    this.#calls = new Calls({ ...deps, onEnd, onStorageError })
   }
 
-  /** A programming error ended the loop: only a new process can process transactions again. */
-  get broken(): boolean {
-    return this.#state === 'broken'
+  /** An error ended the loop: only a new process can process transactions again. */
+  get crashed(): boolean {
+    return this.#state === 'crashed'
   }
 
-  /** False where due jobs don't get processed. */
-  get alive(): boolean {
+  get running(): boolean {
     return this.#state === 'running'
   }
 
@@ -121,9 +120,9 @@ export class Scheduler {
     while (this.#state === 'running') {
       this.#wake = Promise.withResolvers()
       this.#detectClockStep()
-      const delay = await this.runOnce().catch((error) => this.#retryStorageInMs(error))
+      const delay = await this.runOnce().catch((error) => this.#onStorageError(error))
       if (delay !== 0) await this.#sleep(delay)
-      else if (this.#caughtUp && this.alive) await this.#pause()
+      else if (this.#caughtUp && this.running) await this.#pause()
     }
   }
 
@@ -158,7 +157,7 @@ export class Scheduler {
     cancel?.()
   }
 
-  #retryStorageInMs(error: unknown): number | undefined {
+  #onStorageError(error: unknown): number | undefined {
     if (error instanceof StorageUnavailable && error.reason === 'closed') return undefined
     if (error instanceof StorageUnavailable && error.reason !== 'failed') {
       // Every call under way may get this error every second.
@@ -166,8 +165,8 @@ export class Scheduler {
         this.#deps.log.error('the storage takes no writes', { reason: error.reason })
       return STORAGE_RETRY_MS
     }
-    this.#state = 'broken'
-    this.#deps.log.error('the scheduler stopped', { error })
+    this.#state = 'crashed'
+    this.#deps.log.error('the scheduler crashed', { error })
     return undefined
   }
 

@@ -1,6 +1,6 @@
 /**
- * What outlives the process, as everything above sees it: verbs, and no table, connection or
- * transaction. Each engine has a folder of its own beside this file.
+ * What outlives the process, as everything above sees it: verbs, without tables, connections or SQL
+ * transactions. Each engine has a folder of its own beside this file.
  *
  * Every verb may reject with StorageUnavailable. Durations go in as ms; times that come out are wall
  * time in ms since the epoch. An answer is given only when what it says is on the disk.
@@ -85,15 +85,15 @@ export type Work = {
    * claim until they are settled. A probe is one job: of the hundred that have been due longest or
    * shortest, the one with the fewest attempts.
    */
-  claim(limit: number, pick: Pick): Promise<Claimed[]>
+  claim(limit: number, order: ClaimOrder): Promise<Claimed[]>
   /** Ends or postpones an attempt. `superseded`: the claim no longer holds it, nothing changed. */
   settle(claim: Claim, settlement: Settlement): Promise<'settled' | 'superseded'>
 }
 
-export type Pick = 'earliest' | 'probe_oldest' | 'probe_newest'
+export type ClaimOrder = 'earliest' | 'probe_oldest' | 'probe_newest'
 
-/** The fence: only the holder of the claim settles the attempt. */
-export type Claim = { transactionId: string; attempt: number; owner: string }
+/** Allows to settle an attempt, as long as no later claim holds it. `token`: the fencing token. */
+export type Claim = { transactionId: string; attempt: number; token: string }
 
 export type Claimed = {
   claim: Claim
@@ -130,7 +130,7 @@ export type RetryResult =
   | { kind: 'not_failed'; stored: StoredTransaction }
   | { kind: 'unknown' }
 
-/** How many transactions matched, and how many of these are PENDING again. */
+/** How many transactions matched, and how many of these are PENDING again: none in a dry run. */
 export type BulkRetryResult = { matched: number; retried: number }
 
 /** `cursor`: the `next` of the page before; undefined: from the newest on. */
@@ -157,15 +157,15 @@ export type Readings = {
   transactions: Readonly<Record<StoredTransaction['status'], number>>
   /** When the oldest unfinished transaction was accepted; undefined: none is unfinished. */
   oldestUnfinishedAt: number | undefined
-  logBytes: number
+  walBytes: number
   databaseBytes: number
   now: number
 }
 
-/** Why the storage takes no write. Only `failed` is permanent: the others may be tried again. */
+/** Why the storage is unavailable. `closed` and `failed` are permanent. */
 export type StorageReason = 'full' | 'busy' | 'overloaded' | 'closed' | 'failed'
 
-/** The storage did not take a write, and nothing of it is stored. */
+/** The storage can't do this now. Of a write, nothing is stored. */
 export class StorageUnavailable extends Error {
   override readonly name = 'StorageUnavailable'
   readonly reason: StorageReason

@@ -13,7 +13,7 @@ export type Health = {
 export type HealthCheckDeps = {
   clock: Clock
   store: { health(): Promise<'ok' | StorageReason> }
-  scheduler: { readonly alive: boolean; readonly targetFailingSince: number | undefined }
+  scheduler: { readonly running: boolean; readonly targetFailingSince: number | undefined }
   /** Whether there is a target. */
   hasTarget: boolean
   stopping(): boolean
@@ -45,7 +45,7 @@ export function createHealthCheck(deps: HealthCheckDeps): () => Promise<Health> 
   return async () => {
     const checks = {
       storage: await checkStorage(),
-      scheduler: scheduler.alive ? 'ok' : 'not running',
+      scheduler: scheduler.running ? 'ok' : 'not running',
       shutdown: stopping() ? 'under way' : 'ok',
     }
     const ok = Object.values(checks).every((state) => state === 'ok')

@@ -95,7 +95,7 @@ export function createMetrics(version: string): Metrics & Exposition {
     'txhook_target_failing',
     'Whether the circuit breaker holds calls back from a failing target: 1, otherwise 0.',
   )
-  const log = gauge('txhook_wal_bytes', 'Size of the content of the write-ahead log.')
+  const wal = gauge('txhook_wal_bytes', 'Size of the content of the write-ahead log.')
   const database = gauge(
     'txhook_database_bytes',
     'Size of the database, with the pages that are only in the write-ahead log.',
@@ -138,7 +138,7 @@ export function createMetrics(version: string): Metrics & Exposition {
       }
       const { oldestUnfinishedAt = readings.now, now } = readings
       oldest.set(Math.max(now - oldestUnfinishedAt, 0) / 1000)
-      log.set(readings.logBytes)
+      wal.set(readings.walBytes)
       database.set(readings.databaseBytes)
       return registry.metrics()
     },

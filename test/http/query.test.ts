@@ -2,11 +2,16 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { FILTER_NAMES } from '../../src/domain/filter.ts'
 import { Problem, type ProblemPart } from '../../src/http/problem.ts'
-import { type Parameter, type Parameters, readParameters, readQuery } from '../../src/http/query.ts'
+import {
+  type Parameter,
+  type ParameterValues,
+  readParameters,
+  readQuery,
+} from '../../src/http/query.ts'
 
 const ALL = [...FILTER_NAMES, 'transaction_id', 'limit', 'cursor'] as const
 
-function read(query: string, names: readonly Parameter[] = ALL): Parameters<Parameter> {
+function read(query: string, names: readonly Parameter[] = ALL): ParameterValues<Parameter> {
   return readQuery(`http://localhost/list?${query}`, names)
 }
 

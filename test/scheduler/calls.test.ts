@@ -228,7 +228,7 @@ describe('the calls under way', () => {
 
     const waiting = run.clock.nextTimer()
     const stopped = run.scheduler.stop()
-    expect(run.scheduler.alive).toBe(false)
+    expect(run.scheduler.running).toBe(false)
     await waiting
     await run.accept('too late', 'OK')
     ends.end()

@@ -322,7 +322,7 @@ describe('while the target fails', () => {
     expect(asked).toHaveBeenCalledTimes(probes)
     expect(claimed).toHaveBeenCalledTimes(probes)
     expect(claimed.mock.calls.filter(([, pick]) => pick === 'earliest')).toEqual([])
-    expect(run.scheduler.alive).toBe(true)
+    expect(run.scheduler.running).toBe(true)
   })
 
   test('what comes is taken and asks nothing of the database until the probe', async () => {
@@ -524,7 +524,7 @@ describe('a processor that is wrong', () => {
     const error = 'The processor returned no outcome.'
     expect(await run.store.find('a')).toMatchObject({ status: 'PENDING', attempts: 1, error })
     expect(await dueAt(run.store)).toBe(START + 5625)
-    expect(run.scheduler.alive).toBe(true)
+    expect(run.scheduler.running).toBe(true)
     run.clock.pass(5625)
     await settled(run)
     expect(await run.state('a')).toBe('PENDING 2')
@@ -559,7 +559,7 @@ describe('a processor that is wrong', () => {
     await settled(run)
     expect(processor.works).toBe(1)
     expect(run.clock.timers).toBe(1)
-    expect(run.scheduler.alive).toBe(true)
+    expect(run.scheduler.running).toBe(true)
   })
 })
 
@@ -622,7 +622,7 @@ test.each<[string, () => unknown]>([
   await run.scheduler.start()
   await run.accept('a')
   while ((await run.state('a')) !== 'PENDING 1') await run.store.health()
-  expect(run.scheduler.alive).toBe(true)
+  expect(run.scheduler.running).toBe(true)
 })
 
 function raise(error: unknown): never {

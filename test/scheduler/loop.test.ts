@@ -41,7 +41,7 @@ describe('the loop', () => {
     }
     expect(asked).toHaveBeenCalledTimes(1)
     expect(run.clock.timers).toBe(0)
-    expect(run.scheduler.alive).toBe(true)
+    expect(run.scheduler.running).toBe(true)
   })
 
   test('with all jobs in the far future waits on one timer, and asks nothing until then', async () => {
@@ -208,7 +208,7 @@ describe('starting and stopping', () => {
     await run.scheduler.stop()
     const recovered = spyOn(run.store.work, 'start')
     await run.scheduler.start()
-    expect(run.scheduler.alive).toBe(false)
+    expect(run.scheduler.running).toBe(false)
     await run.recorded()
     expect(processor.attempts).toEqual([])
     expect(recovered).not.toHaveBeenCalled()
@@ -221,7 +221,7 @@ describe('starting and stopping', () => {
     const started = run.scheduler.start()
     await run.scheduler.stop()
     await started
-    expect(run.scheduler.alive).toBe(false)
+    expect(run.scheduler.running).toBe(false)
     await run.recorded()
     expect(processor.attempts).toEqual([])
   })
@@ -240,13 +240,13 @@ describe('starting and stopping', () => {
   test('a second stop is fine, and so is one at the same time', async () => {
     await using run = testScheduler(simulatedProcessor(30_000))
     await run.scheduler.start()
-    expect(run.scheduler.alive).toBe(true)
+    expect(run.scheduler.running).toBe(true)
     await run.accept('a')
     await run.rest()
     expect(run.clock.timers).toBe(1)
     await Promise.all([run.scheduler.stop(), run.scheduler.stop()])
     await run.scheduler.stop()
-    expect(run.scheduler.alive).toBe(false)
+    expect(run.scheduler.running).toBe(false)
     // The timer of the sleep that the stop ended is gone with it.
     expect(run.clock.timers).toBe(0)
   })
@@ -280,7 +280,7 @@ describe('a storage that refuses', () => {
     await refusedAgain
     // Which is told once in a while.
     expect(run.log.entries).toHaveLength(1)
-    expect(run.scheduler.alive).toBe(true)
+    expect(run.scheduler.running).toBe(true)
 
     limitPages(run, 'room')
     const asleep = run.clock.nextTimer()
@@ -297,7 +297,7 @@ describe('a storage that refuses', () => {
     await run.scheduler.start()
     await outcomeWithoutRoom(run, processor)
     expect(await run.state('a')).toBe('PROCESSING 1')
-    expect(run.scheduler.alive).toBe(true)
+    expect(run.scheduler.running).toBe(true)
 
     limitPages(run, 'room')
     run.clock.pass(1000)
@@ -327,14 +327,14 @@ describe('a storage that refuses', () => {
     await using run = testScheduler(simulatedProcessor(30_000))
     await run.scheduler.start()
     await run.store.acceptAll('a')
-    expect([run.scheduler.alive, run.scheduler.broken]).toEqual([true, false])
+    expect([run.scheduler.running, run.scheduler.crashed]).toEqual([true, false])
     // From here on SQLite refuses every write with SQLITE_READONLY.
     run.store.database.client.run('PRAGMA query_only = 1')
     run.scheduler.wake()
     while (run.log.entries.length === 0) await new Promise((resolve) => setImmediate(resolve))
-    expect([run.scheduler.alive, run.scheduler.broken]).toEqual([false, true])
+    expect([run.scheduler.running, run.scheduler.crashed]).toEqual([false, true])
     expect(run.store.fatal).toHaveLength(1)
-    expect(run.log.entries).toMatchObject([{ level: 'error', message: 'the scheduler stopped' }])
+    expect(run.log.entries).toMatchObject([{ level: 'error', message: 'the scheduler crashed' }])
     run.store.database.client.run('PRAGMA query_only = 0')
   })
 })

@@ -172,10 +172,10 @@ describe('the sizes', () => {
     const before = await store.readings()
     await store.accept(sentTransaction({ extra: { big: 'x'.repeat(50_000) } }))
     const after = await store.readings()
-    expect(after.logBytes).toBeGreaterThan(before.logBytes + 50_000)
+    expect(after.walBytes).toBeGreaterThan(before.walBytes + 50_000)
     expect(after.databaseBytes).toBeGreaterThan(before.databaseBytes + 45_000)
     // The log's file has a header, and one for each page of 4 KiB.
-    const pages = after.logBytes / 4096
+    const pages = after.walBytes / 4096
     expect(statSync(join(store.dataDir, 'txhook.db-wal')).size).toBe(32 + pages * (4096 + 24))
     await store.close()
     expect(statSync(join(store.dataDir, 'txhook.db')).size).toBe(after.databaseBytes)
@@ -186,6 +186,6 @@ describe('the sizes', () => {
     await first.accept(sentTransaction({ extra: { big: 'x'.repeat(50_000) } }))
     await first.close()
     await using second = testStore({ dataDir: first.dataDir })
-    expect((await second.readings()).logBytes).toBeLessThanOrEqual(4096)
+    expect((await second.readings()).walBytes).toBeLessThanOrEqual(4096)
   })
 })

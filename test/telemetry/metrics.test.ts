@@ -7,7 +7,7 @@ import { histogramOf, parseExposition, valuesOf } from '../support/metrics.ts'
 const READINGS: Readings = {
   transactions: { PENDING: 1, PROCESSING: 2, PROCESSED: 3, FAILED: 4 },
   oldestUnfinishedAt: 1_000_000,
-  logBytes: 8192,
+  walBytes: 8192,
   databaseBytes: 40_960,
   now: 1_012_500,
 }
@@ -131,7 +131,7 @@ describe('what is read when somebody asks', () => {
     const metrics = createMetrics('1')
     await metrics.text(READINGS)
     const transactions = { PENDING: 0, PROCESSING: 0, PROCESSED: 10, FAILED: 0 }
-    const families = await expose(metrics, { ...READINGS, transactions, logBytes: 0 })
+    const families = await expose(metrics, { ...READINGS, transactions, walBytes: 0 })
     expect(valuesOf(families, 'txhook_transactions')).toEqual(transactions)
     expect(valuesOf(families, 'txhook_wal_bytes')).toEqual({ '': 0 })
   })

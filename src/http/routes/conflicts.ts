@@ -7,14 +7,14 @@ import { pageResponse } from '../response.ts'
 
 export type ConflictDeps = { store: Pick<Store, 'conflicts'> }
 
-const PARAMETERS = ['transaction_id', 'limit', 'cursor'] as const
+const LIST_PARAMETERS = ['transaction_id', 'limit', 'cursor'] as const
 
 /** Webhooks with a known `transaction_id` and other content. */
 export function conflictRoutes({ store }: ConflictDeps) {
   return new Elysia().get(
     '/v1/conflicts',
     async ({ request }) => {
-      const query = readQuery(request.url, PARAMETERS)
+      const query = readQuery(request.url, LIST_PARAMETERS)
       const { transaction_id, cursor, limit = LIMIT_DEFAULT } = query
       const { data, next } = await store.conflicts(transaction_id, { cursor, limit })
       return pageResponse(data.map(conflictJson), next)
@@ -23,7 +23,7 @@ export function conflictRoutes({ store }: ConflictDeps) {
       detail: {
         summary: 'Conflicting webhooks, newest first',
         tags: ['Conflicts'],
-        parameters: parametersOf(PARAMETERS),
+        parameters: parametersOf(LIST_PARAMETERS),
         responses: {
           200: success('A page of conflicts', 'Conflicts'),
           ...authenticatedErrors('invalid_parameters', 'storage_unavailable', 'shutting_down'),

@@ -8,7 +8,7 @@ import { readBody, requireJson } from '../body.ts'
 import { authenticatedErrors, requestBody, success } from '../openapi/responses.ts'
 import { Problem, type ProblemPart } from '../problem.ts'
 import { readParameters, readQuery, readTransactionId } from '../query.ts'
-import { transactionResponse, unknownTransaction } from '../response.ts'
+import { throwNotFound, transactionResponse } from '../response.ts'
 
 export type RetryDeps = {
   store: Pick<Store, 'retry' | 'retryAll'>
@@ -82,7 +82,7 @@ async function retryOne(transactionId: string, { store, onJobs }: RetryDeps): Pr
       throw new Problem('transaction_not_failed', detail, { errors })
     }
     case 'unknown':
-      return unknownTransaction()
+      return throwNotFound()
     default:
       return retry satisfies never
   }

@@ -5,11 +5,11 @@ import { transactionJson } from '../../domain/transaction-json.ts'
 import type { AttemptRecord, Store } from '../../store/store.ts'
 import { authenticatedErrors, parametersOf, success } from '../openapi/responses.ts'
 import { LIMIT_DEFAULT, readQuery, readTransactionId } from '../query.ts'
-import { pageResponse, transactionResponse, unknownTransaction } from '../response.ts'
+import { pageResponse, throwNotFound, transactionResponse } from '../response.ts'
 
 export type TransactionDeps = { store: Pick<Store, 'find' | 'list' | 'attempts'> }
 
-const PARAMETERS = [...FILTER_NAMES, 'limit', 'cursor'] as const
+const LIST_PARAMETERS = [...FILTER_NAMES, 'limit', 'cursor'] as const
 
 const ERRORS_OF_ONE = authenticatedErrors(
   'invalid_path',
@@ -25,7 +25,7 @@ export function transactionRoutes({ store }: TransactionDeps) {
     .get(
       '/v1/transactions',
       async ({ request }) => {
-        const query = readQuery(request.url, PARAMETERS)
+        const query = readQuery(request.url, LIST_PARAMETERS)
         const { cursor, limit = LIMIT_DEFAULT, ...filter } = query
         const { data, next } = await store.list(filter, { cursor, limit }, request.signal)
         return pageResponse(data.map(transactionJson), next)
@@ -33,7 +33,7 @@ export function transactionRoutes({ store }: TransactionDeps) {
       {
         detail: {
           summary: 'Transactions, newest first',
-          parameters: parametersOf(PARAMETERS),
+          parameters: parametersOf(LIST_PARAMETERS),
           responses: {
             200: success('A page of transactions', 'Transactions'),
             ...authenticatedErrors(
@@ -50,7 +50,7 @@ export function transactionRoutes({ store }: TransactionDeps) {
       '/v1/transactions/:transaction_id',
       async ({ params, request }) => {
         const stored = await store.find(readTransactionId(params, request))
-        return stored ? transactionResponse(200, stored) : unknownTransaction()
+        return stored ? transactionResponse(200, stored) : throwNotFound()
       },
       {
         detail: {
@@ -63,7 +63,7 @@ export function transactionRoutes({ store }: TransactionDeps) {
       '/v1/transactions/:transaction_id/attempts',
       async ({ params, request }) => {
         const attempts = await store.attempts(readTransactionId(params, request))
-        return attempts ? Response.json({ data: attempts.map(attemptJson) }) : unknownTransaction()
+        return attempts ? Response.json({ data: attempts.map(attemptJson) }) : throwNotFound()
       },
       {
         detail: {

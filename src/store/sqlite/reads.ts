@@ -56,9 +56,9 @@ export function prepareReadings({ client, orm }: Connection) {
       .limit(1),
   )
   const { page_size } = pragma<{ page_size: number }>(client, 'page_size')
-  return (): Pick<Readings, 'oldestUnfinishedAt' | 'logBytes' | 'databaseBytes'> => ({
+  return (): Pick<Readings, 'oldestUnfinishedAt' | 'walBytes' | 'databaseBytes'> => ({
     oldestUnfinishedAt: oldest.get({})?.createdAt,
-    logBytes: pragma<{ log: number }>(client, 'wal_checkpoint(NOOP)').log * page_size,
+    walBytes: pragma<{ log: number }>(client, 'wal_checkpoint(NOOP)').log * page_size,
     databaseBytes: pragma<{ page_count: number }>(client, 'page_count').page_count * page_size,
   })
 }

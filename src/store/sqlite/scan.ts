@@ -6,7 +6,7 @@ import { columnsOf, prepareStatement } from './database/statement.ts'
 import type { TransactionRow } from './reads.ts'
 import { jobs, transactions } from './schema.ts'
 
-/** Rows that one slice reads, and bytes of them that it returns: a few ms. */
+/** Rows that one slice reads, and bytes of `extra` in those that it returns: a few ms. */
 const SLICE_ROWS_MAX = 2_000
 const SLICE_BYTES_MAX = 1024 * 1024
 
@@ -24,15 +24,13 @@ type ScanFor<Row> = (filter: TransactionFilter, before: number, limit: number) =
 export type Scan = { rows: ScanFor<TransactionRow>; ids: ScanFor<{ id: number }> }
 
 export function prepareScan(connection: Connection): Scan {
-  const { extra, ...others } = columnsOf(transactions)
+  const columns = columnsOf(transactions)
   const bytes = sql<number>`coalesce(octet_length(${transactions.extra}), 0)`.as('bytes')
   return {
-    rows: prepareScanFor<TransactionRow>(connection, { extra, ...others }, ({ extra }) =>
-      extra === null ? 0 : extra.length,
-    ),
+    rows: prepareScanFor<TransactionRow>(connection, columns, ({ extra }) => extra?.length ?? 0),
     ids: prepareScanFor<{ id: number; bytes: number }>(
       connection,
-      { id: others.id, bytes },
+      { id: columns.id, bytes },
       ({ bytes }) => bytes,
     ),
   }

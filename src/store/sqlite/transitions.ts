@@ -1,12 +1,12 @@
 /**
  * The states of a transaction, and every statement that changes one:
  *
- *                begin                      finish
- *      PENDING ─────────▶ PROCESSING ────────────────▶ PROCESSED
- *      ▲  ▲  ▲                │   │
- *      │  │  └─── reopen ─────┘   │ fail
- *      │  │                       ▼
- *   accept└───── retry ──────── FAILED
+ *      accept           begin                finish
+ *     ────────▶ PENDING ──────▶ PROCESSING ─────────▶ PROCESSED
+ *                ▲  ▲   reopen   │      │
+ *                │  └────────────┘      │ fail
+ *                │         retry        ▼
+ *                └─────────────────── FAILED
  *
  * An unfinished transaction has a row in `jobs`, and while it is PROCESSING one row in `attempts` that
  * has no end. Each step is set-wise, by the keys of the transactions: a statement for 500 takes a
@@ -96,8 +96,8 @@ export function createTransitions(connection: Connection, counts: Counts) {
   }
 
   /** The fence: the key of the transaction whose attempt this claim still holds. */
-  function keyHeldBy({ transactionId, attempt, owner }: Claim): number | undefined {
-    return statements.held.get({ transactionId, attempt, claim: Number(owner) })?.id
+  function keyHeldBy({ transactionId, attempt, token }: Claim): number | undefined {
+    return statements.held.get({ transactionId, attempt, claim: Number(token) })?.id
   }
 
   /** Ends or postpones the attempt that the claim holds. */

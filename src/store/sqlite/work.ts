@@ -1,6 +1,6 @@
 import { and, asc, desc, eq, inArray, lte, sql } from 'drizzle-orm'
 import type { Clock, Now } from '../../clock.ts'
-import type { Claimed, Pick as JobPick, Work } from '../store.ts'
+import type { Claimed, ClaimOrder, Work } from '../store.ts'
 import type { CommitQueue } from './database/commit-queue.ts'
 import type { Connection } from './database/connection.ts'
 import { columnsOf, prepareStatement } from './database/statement.ts'
@@ -38,8 +38,8 @@ export function createWork(connection: Connection, deps: WorkDeps): Work {
     return { latenessMs, finished: ends.length, more: rows.length === limit }
   }
 
-  function claimDue(pick: JobPick, limit: number, now: Now, claim: number): JobRow[] {
-    const rows = dueJobs[pick].all({ now: now.steady, limit })
+  function claimDue(order: ClaimOrder, limit: number, now: Now, claim: number): JobRow[] {
+    const rows = dueJobs[order].all({ now: now.steady, limit })
     const ids = (open: boolean) =>
       rows
         .filter(({ attemptStartedAt }) => (attemptStartedAt !== null) === open)
@@ -61,9 +61,9 @@ export function createWork(connection: Connection, deps: WorkDeps): Work {
       return { interrupted: 0, dueInMs }
     },
     advanceWaits: (waitMs, limit) => commits.write(() => advance(clock.now(), waitMs, limit)),
-    async claim(limit, pick) {
+    async claim(limit, order) {
       const claim = ++claims
-      const rows = await commits.write(() => claimDue(pick, limit, clock.now(), claim))
+      const rows = await commits.write(() => claimDue(order, limit, clock.now(), claim))
       const now = clock.now().steady
       return rows.map((row) => claimed(row, claim, now))
     },
@@ -92,7 +92,7 @@ function claimed(row: JobRow, claim: number, now: number): Claimed {
   const { runAt, attemptStartedAt, tries, ...transaction } = row
   const { transactionId, attempts: attempt } = transaction
   return {
-    claim: { transactionId, attempt, owner: String(claim) },
+    claim: { transactionId, attempt, token: String(claim) },
     transaction: fromRow(transaction),
     attemptsUsed: tries,
     lateMs: now - runAt,

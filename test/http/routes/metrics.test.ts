@@ -258,7 +258,7 @@ describe('the storage', () => {
     const [log, database] = await bytes()
     expect(log - logBefore).toBeGreaterThan(50_000)
     expect(database - databaseBefore).toBeGreaterThan(45_000)
-    expect(await service.store.readings()).toMatchObject({ logBytes: log, databaseBytes: database })
+    expect(await service.store.readings()).toMatchObject({ walBytes: log, databaseBytes: database })
     // A scrape writes nothing.
     expect(await bytes()).toEqual([log, database])
   })

@@ -11,8 +11,8 @@ export type CommitDeps = {
   sync(): Promise<void>
   checkpoints: Pick<Checkpoints, 'due' | 'nearlyDone' | 'run'>
   /**
-   * Saves the state that works change in memory beside the database, before each transaction. The
-   * function that it returns restores it, and is called where the transaction is rolled back.
+   * Called before each SQL transaction. Saves the state that operations change in memory, and returns
+   * a function that restores it, which is called after a rollback.
    */
   saveState(): () => void
   /** Monotonic time in ms, with fractions. */
@@ -26,10 +26,10 @@ export type CommitDeps = {
 }
 
 type Entry = {
-  work: () => unknown
+  operation: () => unknown
   resolve: (value: unknown) => void
   reject: (error: Error) => void
-  /** What the work returned: its caller gets it when it is on the disk. */
+  /** What the operation returned: its caller gets it when it is on the disk. */
   value?: unknown
   failure?: Error
 }
@@ -45,7 +45,7 @@ const PASSES_MAX = 5
 
 /**
  * Makes every change of the database, by group commit: what arrives during the sync of a commit goes
- * into the next one together, and a caller is answered when the commit with its work is on the disk.
+ * into the next one together, and a caller is answered when the commit with its operation is on disk.
  */
 export class CommitQueue {
   readonly #deps: CommitDeps
@@ -65,19 +65,19 @@ export class CommitQueue {
   }
 
   /**
-   * Runs `work` inside the next transaction and resolves with its result when that is on the disk.
-   * The work is synchronous. It may run twice: if another work of its batch fails, the batch is
-   * rolled back and each of its works runs in a transaction of its own.
+   * Runs a synchronous operation in the next SQL transaction, and resolves with its result when that
+   * is on the disk. It may run twice: if another operation of its batch fails, the batch is rolled
+   * back and each of its operations runs in an SQL transaction of its own.
    *
-   * Rejects with StorageUnavailable, or with what the work threw.
+   * Rejects with StorageUnavailable, or with what the operation threw.
    */
-  write<T>(work: () => T): Promise<T> {
+  write<T>(operation: () => T): Promise<T> {
     if (this.#closed) return Promise.reject(new StorageUnavailable(this.#closed))
     if (this.#waiting.length >= WAITING_MAX) {
       return Promise.reject(new StorageUnavailable('overloaded'))
     }
     const { promise, resolve, reject } = Promise.withResolvers<T>()
-    this.#waiting.push({ work, resolve: resolve as Entry['resolve'], reject })
+    this.#waiting.push({ operation, resolve: resolve as Entry['resolve'], reject })
     this.#schedule()
     return promise
   }
@@ -99,7 +99,7 @@ export class CommitQueue {
     return query()
   }
 
-  /** Accepts no more works, and resolves when the accepted ones are on the disk. */
+  /** Accepts no more operations, and resolves when the accepted ones are on the disk. */
   close(): Promise<void> {
     this.#closed ??= 'closed'
     this.#endIfDone()
@@ -179,14 +179,14 @@ export class CommitQueue {
     if (this.#failed || (this.#closed && !busy)) this.#ended.resolve()
   }
 
-  /** All works in one transaction; if one fails, each in its own, so that only that one fails. */
+  /** All in one SQL transaction; if one fails, each in its own, so that only that one fails. */
   #run(batch: Entry[]): void {
     try {
       this.#transaction(batch)
     } catch (error) {
       // Throws first where a retry must not happen: after a failed commit it could seem to succeed.
       const failure = failureOf(error)
-      // A lock fails the whole batch before its first work. Retrying each work would block all
+      // A lock fails the whole batch before its first operation. Retrying each would block all
       // requests for the busy timeout as many times.
       const locked = failure instanceof StorageUnavailable && failure.reason === 'busy'
       if (batch.length > 1 && !locked) {
@@ -202,7 +202,7 @@ export class CommitQueue {
     const restoreState = saveState()
     try {
       inTransaction(client, () => {
-        for (const entry of batch) entry.value = entry.work()
+        for (const entry of batch) entry.value = entry.operation()
       })
     } catch (error) {
       restoreState()
@@ -232,7 +232,7 @@ function reject(entries: readonly Entry[], cause?: unknown): void {
 }
 
 /**
- * What the caller of a failed work gets: that the storage is full or locked, or what the work threw.
+ * What the caller of a failed operation gets: that the storage is full or locked, or what it threw.
  * Rethrows any other error of SQLite's, since that puts the database in doubt.
  */
 function failureOf(error: unknown): Error {

@@ -40,7 +40,7 @@ export function inspectFile(path: string): void {
   // journal completes.
   const counted = header.readUInt32BE(24) === header.readUInt32BE(92)
   const pages = counted ? header.readUInt32BE(28) : 1
-  if (!hasLog(path) && sizeOf(`${path}-journal`) === 0 && bytes < pages * pageSize) {
+  if (!hasWal(path) && sizeOf(`${path}-journal`) === 0 && bytes < pages * pageSize) {
     const expected = pages * pageSize
     throw refusal(path, `is damaged: it has ${bytes} bytes, and its header says ${expected}`)
   }
@@ -49,7 +49,7 @@ export function inspectFile(path: string): void {
 }
 
 /** Whether there is a write-ahead log: the file is complete only with it. */
-export function hasLog(path: string): boolean {
+export function hasWal(path: string): boolean {
   return sizeOf(`${path}-wal`) > 0
 }
 

@@ -7,7 +7,7 @@ import * as schema from '../schema.ts'
 import { type Checkpoints, createCheckpoints } from './checkpoints.ts'
 import { BUSY_TIMEOUT_MS, type Connection, configure, writeProbe } from './connection.ts'
 import { makeDirectory, syncDirectory } from './durable-files.ts'
-import { hasLog, inspectDatabase, inspectFile } from './inspect.ts'
+import { hasWal, inspectDatabase, inspectFile } from './inspect.ts'
 import { migrate } from './migrations.ts'
 import { takeOwnerLock } from './owner-lock.ts'
 import { isTransient, sqliteCode } from './sqlite-errors.ts'
@@ -35,7 +35,7 @@ export function openDatabase(dataDir: string): OpenDatabase {
   const lock = takeOwnerLock(directory)
   try {
     inspectFile(path)
-    if (hasLog(path)) inspectReadonly(path)
+    if (hasWal(path)) inspectReadonly(path)
     const client = new Database(path, { create: true, readwrite: true, strict: true })
     client.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`)
     inspectDatabase(path, client)
@@ -43,22 +43,22 @@ export function openDatabase(dataDir: string): OpenDatabase {
     const migrated = migrate(client, directory)
     // Writes application_id and version into the file itself. And the log of a process that ended
     // over a failed sync can't be trusted to be on the disk, whatever the page cache shows of it.
-    truncateLog(client)
+    truncateWal(client)
     // Finds a database that takes no writes. And from here on there is a log.
     writeProbe(client)
     syncDirectory(directory)
-    const log = openSync(`${realpathSync(path)}-wal`, 'r+')
+    const wal = openSync(`${realpathSync(path)}-wal`, 'r+')
     const checkpoints = createCheckpoints(client, path)
     return {
       client,
       orm: drizzle(client, { schema }),
       migrated,
-      sync: () => sync(log),
+      sync: () => sync(wal),
       checkpoints,
       close() {
         checkpoints.close()
-        truncateLog(client)
-        closeSync(log)
+        truncateWal(client)
+        closeSync(wal)
         client.close(true)
         lock.release()
       },
@@ -82,7 +82,7 @@ function inspectReadonly(path: string): void {
 }
 
 /** Checkpoints the whole log. What a full disk or a lock keeps in the log is safe there. */
-function truncateLog(client: Database): void {
+function truncateWal(client: Database): void {
   try {
     client.run('PRAGMA wal_checkpoint(TRUNCATE)')
   } catch (error) {
