@@ -35,13 +35,20 @@ function read(path: string): Buffer {
 /**
  * Headers as they are captured: a line each, `name: value`. Other lines (the request line) are
  * skipped. The values of a repeated header are joined by a comma, as in HTTP.
+ *
+ * @throws ExitError where a value can't be that of a header
  */
 function parseHeaders(text: string): Headers {
   const headers = new Headers()
   for (const line of text.split(/\r?\n/)) {
     const [, name = '', value = ''] =
       /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/.exec(line) ?? []
-    if (name !== '') headers.append(name, value)
+    if (name === '') continue
+    try {
+      headers.append(name, value)
+    } catch (error) {
+      throw new ExitError(EXIT.usage, (error as Error).message)
+    }
   }
   return headers
 }

@@ -66,12 +66,17 @@ export class Calls {
     return { calls: Math.max(calls, 0), inMs: this.#breaker.probeInMs(now) }
   }
 
-  /** Claims as many due jobs as there is room for and, when that is on the disk, calls. */
-  async begin(processor: CallProcessor, room: number): Promise<void> {
+  /**
+   * Claims as many due jobs as there is room for and, when that is on the disk, calls. Returns when
+   * to look again, as `room` does.
+   */
+  async begin(processor: CallProcessor): Promise<number | undefined> {
     const { work, metrics } = this.#deps
-    // Read the epoch first: the breaker may change state while the claim commits.
+    // Room, epoch and order are read together: the breaker may change state while the claim commits.
+    const { calls, inMs } = this.room
+    if (calls === 0) return inMs
     const { epoch } = this.#breaker
-    for (const claimed of await work.claim(Math.min(room, CLAIM_MAX), this.#nextOrder())) {
+    for (const claimed of await work.claim(Math.min(calls, CLAIM_MAX), this.#nextOrder())) {
       metrics.late(claimed.lateMs)
       this.#breaker.begin(epoch)
       const call = this.#call(claimed, processor, epoch).finally(() => {
@@ -80,6 +85,7 @@ export class Calls {
       })
       this.#underWay.add(call)
     }
+    return 0
   }
 
   /**
@@ -113,10 +119,10 @@ export class Calls {
 
   async #call(claimed: Claimed, processor: CallProcessor, epoch: Epoch): Promise<void> {
     const { clock } = this.#deps
-    const { transaction, claim, elapsedMs } = claimed
+    const { transaction, claim, startedAt } = claimed
     const { signal } = this.#abort
     const { steady: now } = clock.now()
-    const attempt = { transaction, attempt: claim.attempt, startedAt: now - elapsedMs, now, signal }
+    const attempt = { transaction, attempt: claim.attempt, startedAt, now, signal }
     const outcome = await Promise.try(() => processor.process(attempt))
       .then(checkedOutcome)
       .catch(thrown)

@@ -111,8 +111,8 @@ export class Scheduler {
     const { interrupted, dueInMs } = await work.tick(maxAttempts)
     this.#reportInterrupted(interrupted)
     if (dueInMs === undefined || dueInMs > 0) return dueInMs
-    if (processor.kind === 'wait') await this.#advanceWaits(processor.waitMs)
-    else await this.#calls.begin(processor, room.calls)
+    if (processor.kind === 'call') return this.#calls.begin(processor)
+    await this.#advanceWaits(processor.waitMs)
     return 0
   }
 
@@ -129,7 +129,7 @@ export class Scheduler {
   #reportInterrupted(attempts: number): void {
     if (attempts === 0) return
     this.#deps.metrics.attempts('interrupted', attempts)
-    this.#deps.log.warn('the end of the last process interrupted attempts', { attempts })
+    this.#deps.log.warn('attempts of the last process were interrupted', { attempts })
   }
 
   /** Lets waits gather while jobs keep coming, so that a commit has many of them. */

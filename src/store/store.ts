@@ -102,8 +102,8 @@ export type Claimed = {
   attemptsUsed: number
   /** How long after its time the job was claimed. */
   lateMs: number
-  /** How long the attempt has lasted, a snooze included. */
-  elapsedMs: number
+  /** When the attempt began, before a snooze: steady time of this process in ms. */
+  startedAt: number
 }
 
 /** What becomes of an attempt. `httpStatus`: that of the target's answer, where there was one. */

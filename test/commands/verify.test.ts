@@ -175,12 +175,15 @@ describe('verify', () => {
     using directory = temporaryDirectory()
     const path = join(directory.path, 'it')
     writeFileSync(path, '')
+    const binary = join(directory.path, 'binary')
+    writeFileSync(binary, 'x: 中')
     const secrets = ['--webhook-secrets', OLD]
     for (const [words, message] of [
       [['verify', path, path], 'verify needs the secrets: set --webhook-secrets'],
       [['verify', join(directory.path, 'none'), path, ...secrets], 'ENOENT'],
       [['verify', path, join(directory.path, 'none'), ...secrets], 'ENOENT'],
       [['verify', directory.path, path, ...secrets], 'EISDIR'],
+      [['verify', binary, path, ...secrets], "Header 'x' has invalid value"],
       [['verify', path, path, '--webhook-secrets', 'x'], '--webhook-secrets must be'],
       [['verify', path, ...secrets], 'body-file'],
       [['verify', ...secrets], 'headers-file'],

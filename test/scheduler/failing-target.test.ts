@@ -112,6 +112,23 @@ describe('when the target fails', () => {
     ])
   })
 
+  test('and is found to while the loop looks for due jobs, the first probe waits all the same', async () => {
+    const calls = scriptedCalls()
+    await using run = testScheduler(calls)
+    await acceptAll(run, 10, 'HANG')
+    await run.work()
+    const hanging = await Promise.all(Array.from({ length: 10 }, () => calls.hanging()))
+    await run.accept('next', 'OK')
+    const { tick } = run.store.work
+    spyOn(run.store.work, 'tick').mockImplementationOnce(async (maxAttempts) => {
+      for (const call of hanging) call.end({ kind: 'retry', detail: 'down' })
+      while (run.scheduler.targetFailingSince === undefined) await Promise.resolve()
+      return tick(maxAttempts)
+    })
+    expect(await run.scheduler.runOnce()).toBe(1000)
+    expect(calls.attempts).toHaveLength(10)
+  })
+
   test('a probe that goes on has none beside it, and the next follows on its end', async () => {
     const calls = target({ down: true })
     await using run = await failing(calls, 100, { line: 'HANG' })

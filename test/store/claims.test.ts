@@ -42,11 +42,11 @@ describe('a claim', () => {
     store.clock.stepWall(1000)
     const claimed = await claimOne(store)
     expect(claimed).toEqual({
-      claim: { transactionId: 'a', attempt: 1, token: '1' },
+      claim: { transactionId: 'a', attempt: 1, token: '1.1' },
       transaction: (await store.find('a')) as never,
       attemptsUsed: 1,
       lateMs: 4,
-      elapsedMs: 0,
+      startedAt: START + 4,
     })
     expect(tables(store)).toMatchObject([
       [{ status: 'PROCESSING', attempts: 1, processing_started_at: START + 1004 }],
@@ -75,24 +75,24 @@ describe('a claim', () => {
     await using store = testStore()
     await store.acceptAll('a')
     const first = await claimOne(store)
-    expect(first.claim.token).toBe('1')
+    expect(first.claim.token).toBe('1.1')
     store.clock.pass(1000)
     expect(await claim(store)).toEqual([])
     await settle(store, first, { kind: 'snooze', inMs: 0 })
     store.clock.pass(500)
-    const third = { ...first.claim, token: '3' }
-    const expected = { ...first, claim: third, lateMs: 500, elapsedMs: 1500 }
+    const third = { ...first.claim, token: '1.3' }
+    const expected = { ...first, claim: third, lateMs: 500 }
     expect(await claimOne(store)).toEqual(expected)
     expect(await claim(store)).toEqual([])
   })
 
-  test('of many has one token, and shares none with another at the same time', async () => {
+  test('of many has one number, and shares none with another at the same time', async () => {
     await using store = testStore()
     await store.acceptAll('a', 'b', 'c')
     const claims = await Promise.all([claim(store, 2), claim(store, 2), claim(store, 2)])
     expect(claims.map(idsOf)).toEqual([['a', 'b'], ['c'], []])
-    const owners = claims.map((jobs) => jobs.map(({ claim }) => claim.token))
-    expect(owners).toEqual([['1', '1'], ['2'], []])
+    const tokens = claims.map((jobs) => jobs.map(({ claim }) => claim.token))
+    expect(tokens).toEqual([['1.1', '2.1'], ['3.2'], []])
     expect(store.rows('jobs').map((row) => row.claim)).toEqual([1, 1, 2])
   })
 
@@ -100,7 +100,7 @@ describe('a claim', () => {
     await using store = testStore()
     await store.acceptAll('a')
     store.clock.pass(700)
-    expect(await claimOne(store)).toMatchObject({ lateMs: 700, elapsedMs: 0 })
+    expect(await claimOne(store)).toMatchObject({ lateMs: 700, startedAt: START + 700 })
     expect(store.rows('jobs')).toMatchObject([{ run_at: START, attempt_started_at: START + 700 }])
   })
 })
@@ -125,11 +125,11 @@ describe('a probe', () => {
     const [claimed, ...others] = await probe(store)
     expect(others).toEqual([])
     expect(claimed).toEqual({
-      claim: { transactionId: 'a', attempt: 1, token: '1' },
+      claim: { transactionId: 'a', attempt: 1, token: '1.1' },
       transaction: (await store.find('a')) as never,
       attemptsUsed: 1,
       lateMs: 4,
-      elapsedMs: 0,
+      startedAt: START + 4,
     })
     expect(tables(store)).toMatchObject([
       [
@@ -204,8 +204,8 @@ describe('a probe', () => {
     const first = await claimOne(store)
     await settle(store, first, { kind: 'snooze', inMs: 50 })
     store.clock.pass(60)
-    const second = { ...first.claim, token: '2' }
-    expect(await probe(store)).toEqual([{ ...first, claim: second, lateMs: 10, elapsedMs: 60 }])
+    const second = { ...first.claim, token: '1.2' }
+    expect(await probe(store)).toEqual([{ ...first, claim: second, lateMs: 10 }])
     expect(store.rows('attempts')).toHaveLength(1)
     expect(store.rows('jobs')).toMatchObject([{ claim: 2, tries: 1, changed_at: START + 60 }])
   })
@@ -256,10 +256,10 @@ describe('settling', () => {
     store.clock.pass(4950)
     const second = await claimOne(store)
     expect(second).toMatchObject({
-      claim: { attempt: 2, token: '3' },
+      claim: { attempt: 2, token: '1.3' },
       attemptsUsed: 2,
       lateMs: 0,
-      elapsedMs: 0,
+      startedAt: runAt,
     })
     expect(second.transaction).toEqual((await store.find('a')) as never)
     expect(store.rows('jobs')).toMatchObject([{ claim: 3, attempt_started_at: runAt }])
@@ -303,9 +303,9 @@ describe('settling', () => {
     store.clock.pass(30_000)
     const second = await claimOne(store)
     expect(second).toMatchObject({
-      claim: { attempt: 1, token: '2' },
+      claim: { attempt: 1, token: '1.2' },
       attemptsUsed: 1,
-      elapsedMs: 30_000,
+      startedAt: START,
     })
     expect(store.rows('jobs')).toMatchObject([
       { claim: 2, attempt_started_at: START, changed_at: START + 30_000 },
@@ -341,14 +341,11 @@ describe('the fence', () => {
     await store.acceptAll('a')
     const claimed = await claimOne(store)
     const { claim } = claimed
-    expect(claim).toEqual({ transactionId: 'a', attempt: 1, token: '1' })
+    expect(claim).toEqual({ transactionId: 'a', attempt: 1, token: '1.1' })
     const before = tables(store)
     store.clock.pass(1)
     for (const other of [
-      { token: '2' },
-      { token: '0' },
-      { token: '' },
-      { token: 'another' },
+      ...['1.2', '1.0', '2.1', '1', '.1', '', 'another'].map((token) => ({ token })),
       { attempt: 0 },
       { attempt: 2 },
       { transactionId: 'A' },

@@ -20,7 +20,7 @@ export function createAccept(
 
   return (received, now) => {
     const room = backlogOf(counts) < maxBacklog
-    if (room && transitions.accept(received, now) !== undefined) {
+    if (room && transitions.accept(received, now)) {
       const stored = {
         ...received,
         status: 'PENDING',

@@ -13,7 +13,12 @@ export function backlogOf({ PENDING, PROCESSING }: Counts): number {
 }
 
 /** So many transactions go from one state to another. */
-export function countTransition(counts: Counts, from: Status, to: Status, transitions = 1): void {
+export function countTransition(
+  counts: Counts,
+  from: Status,
+  to: Status,
+  transitions: number,
+): void {
   counts[from] -= transitions
   counts[to] += transitions
 }

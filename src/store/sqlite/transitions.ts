@@ -9,29 +9,29 @@
  *                └─────────────────── FAILED
  *
  * An unfinished transaction has a row in `jobs`, and while it is PROCESSING one row in `attempts` that
- * has no end. Each step is set-wise, by the keys of the transactions: a statement for 500 takes a
- * third of the time of 500 statements. All of this runs inside a commit; `now` is that commit's time.
+ * has no end. Each step is set-wise, by the keys of the transactions, and runs inside a commit.
  */
 
+import type { Database } from 'bun:sqlite'
 import type { Now } from '../../clock.ts'
 import type { AttemptOutcome, Transaction } from '../../domain/transaction.ts'
 import type { Claim, Settlement } from '../store.ts'
 import { type Counts, countTransition } from './counts.ts'
 import type { Connection } from './database/connection.ts'
-import { prepareStatement } from './database/statement.ts'
+import { prepareStatement, type Values } from './database/statement.ts'
 
 export type Transitions = ReturnType<typeof createTransitions>
 
 const INTERRUPTED = 'txhook ended in the middle of the attempt'
 
 /** How an attempt ends. */
-type End = { outcome: AttemptOutcome; httpStatus?: number | undefined; detail?: string }
+type End = { outcome: AttemptOutcome; httpStatus?: number | undefined; detail?: string | undefined }
 
 export function createTransitions(connection: Connection, counts: Counts) {
   const statements = prepareTransitions(connection)
 
-  /** Stores a new transaction as PENDING. Returns its key; undefined where its id is known. */
-  function accept(received: Transaction, now: Now): number | undefined {
+  /** Stores a new transaction as PENDING. Returns false where its `transaction_id` is known. */
+  function accept(received: Transaction, now: Now): boolean {
     const { transactionId, sourceAccount, destinationAccount, amount, currency } = received
     const { changes, lastInsertRowid } = statements.insertTransaction.run({
       transactionId,
@@ -43,61 +43,59 @@ export function createTransitions(connection: Connection, counts: Counts) {
       wall: now.wall,
     })
     // The unique index on the id decides: no query before is needed.
-    if (changes === 0) return undefined
-    const id = Number(lastInsertRowid)
-    statements.insertJob.run({ id, steady: now.steady })
+    if (changes === 0) return false
+    statements.insertJob.run({ id: Number(lastInsertRowid), steady: now.steady })
     counts.PENDING++
-    return id
+    return true
   }
 
   /** Begins the next attempt: one that waits until a time, or that a claim holds. */
   function begin(keys: readonly number[], now: Now, as: { until: number } | { claim: number }) {
-    const values = { ids: JSON.stringify(keys), ...now, claim: null, until: null, ...as }
-    statements.startTransactions.run(values)
-    statements.insertAttempts.run(values)
-    statements.startJobs.run(values)
+    const values = { ...now, claim: null, until: null, ...as }
+    statements.startTransactions(keys, values)
+    statements.insertAttempts(keys, values)
+    statements.startJobs(keys, values)
     countTransition(counts, 'PENDING', 'PROCESSING', keys.length)
   }
 
   /** Lets a claim hold an attempt that was snoozed. */
   function resume(keys: readonly number[], now: Now, claim: number): void {
-    statements.resumeJobs.run({ ids: JSON.stringify(keys), ...now, claim })
+    statements.resumeJobs(keys, { ...now, claim })
   }
 
-  function endAttempts(ids: string, now: Now, { outcome, httpStatus, detail }: End): void {
-    const values = { outcome, httpStatus: httpStatus ?? null, detail: detail ?? null }
-    statements.endAttempts.run({ ids, ...now, ...values })
+  function endAttempts(keys: readonly number[], now: Now, end: End): void {
+    const { outcome, httpStatus = null, detail = null } = end
+    statements.endAttempts(keys, { wall: now.wall, outcome, httpStatus, detail })
   }
 
   /** Ends the attempts of transactions that are PROCESSED by that. */
   function finish(keys: readonly number[], now: Now, httpStatus?: number): void {
-    const ids = JSON.stringify(keys)
-    statements.deleteJobs.run({ ids })
-    statements.finishTransactions.run({ ids, ...now })
-    endAttempts(ids, now, { outcome: 'done', httpStatus })
+    statements.deleteJobs(keys)
+    statements.finishTransactions(keys, now)
+    endAttempts(keys, now, { outcome: 'done', httpStatus })
     countTransition(counts, 'PROCESSING', 'PROCESSED', keys.length)
   }
 
   /** @param runAt when the next attempt is due; null: as this one was */
   function reopen(keys: readonly number[], now: Now, runAt: number | null, end: End): void {
-    const ids = JSON.stringify(keys)
-    statements.reopenJobs.run({ ids, ...now, runAt })
-    statements.setUnsuccessful.run({ ids, status: 'PENDING', error: end.detail ?? null })
-    endAttempts(ids, now, end)
+    statements.reopenJobs(keys, { steady: now.steady, runAt })
+    statements.setUnsuccessful(keys, { status: 'PENDING', error: end.detail ?? null })
+    endAttempts(keys, now, end)
     countTransition(counts, 'PROCESSING', 'PENDING', keys.length)
   }
 
   function fail(keys: readonly number[], now: Now, end: End): void {
-    const ids = JSON.stringify(keys)
-    statements.deleteJobs.run({ ids })
-    statements.setUnsuccessful.run({ ids, status: 'FAILED', error: end.detail ?? null })
-    endAttempts(ids, now, end)
+    statements.deleteJobs(keys)
+    statements.setUnsuccessful(keys, { status: 'FAILED', error: end.detail ?? null })
+    endAttempts(keys, now, end)
     countTransition(counts, 'PROCESSING', 'FAILED', keys.length)
   }
 
   /** The fence: the key of the transaction whose attempt this claim still holds. */
   function keyHeldBy({ transactionId, attempt, token }: Claim): number | undefined {
-    return statements.held.get({ transactionId, attempt, claim: Number(token) })?.id
+    const [id, claim] = token.split('.').map(Number)
+    if (id === undefined || claim === undefined) return undefined
+    return statements.held.get({ id, claim, transactionId, attempt })?.id
   }
 
   /** Ends or postpones the attempt that the claim holds. */
@@ -139,9 +137,8 @@ export function createTransitions(connection: Connection, counts: Counts) {
 
   /** Makes those that are FAILED due at once, as if just accepted. Returns how many were FAILED. */
   function retry(keys: readonly number[], now: Now): number {
-    const ids = JSON.stringify(keys)
-    const { changes } = statements.insertFailedJobs.run({ ids, ...now })
-    statements.retryTransactions.run({ ids })
+    const changes = statements.insertFailedJobs(keys, now)
+    statements.retryTransactions(keys)
     countTransition(counts, 'FAILED', 'PENDING', changes)
     return changes
   }
@@ -151,7 +148,7 @@ export function createTransitions(connection: Connection, counts: Counts) {
 
 function prepareTransitions({ client }: Connection) {
   const write = (text: string) => prepareStatement(client, text)
-  const IN_IDS = 'IN (SELECT value FROM json_each(:ids))'
+  const change = (text: string) => prepareChange(client, text)
   return {
     insertTransaction: write(`
       INSERT INTO transactions (transaction_id, source_account, destination_account, amount,
@@ -163,23 +160,24 @@ function prepareTransitions({ client }: Connection) {
       'INSERT INTO jobs (id, run_at, tries, changed_at) VALUES (:id, :steady, 0, :steady)',
     ),
 
-    startTransactions: write(`
+    startTransactions: change(`
       UPDATE transactions SET status = 'PROCESSING', attempts = attempts + 1,
         processing_started_at = coalesce(processing_started_at, :wall)
-      WHERE id ${IN_IDS}`),
-    insertAttempts: write(`
+      WHERE id OF_KEYS`),
+    insertAttempts: change(`
       INSERT INTO attempts (id, attempt, started_at)
-      SELECT id, attempts, :wall FROM transactions WHERE id ${IN_IDS}`),
-    startJobs: write(`
+      SELECT id, attempts, :wall FROM transactions WHERE id OF_KEYS`),
+    startJobs: change(`
       UPDATE jobs SET tries = tries + 1, attempt_started_at = :steady, changed_at = :steady,
         claim = :claim, run_at = coalesce(:until, run_at)
-      WHERE id ${IN_IDS}`),
-    resumeJobs: write(`UPDATE jobs SET claim = :claim, changed_at = :steady WHERE id ${IN_IDS}`),
+      WHERE id OF_KEYS`),
+    resumeJobs: change('UPDATE jobs SET claim = :claim, changed_at = :steady WHERE id OF_KEYS'),
 
     held: prepareStatement<{ id: number }>(
       client,
-      `SELECT jobs.id FROM transactions JOIN jobs ON jobs.id = transactions.id
-      WHERE transaction_id = :transactionId AND attempts = :attempt AND claim = :claim`,
+      `SELECT jobs.id FROM jobs JOIN transactions ON transactions.id = jobs.id
+      WHERE jobs.id = :id AND claim = :claim AND transaction_id = :transactionId
+        AND attempts = :attempt`,
     ),
     claimed: prepareStatement<{ id: number; tries: number }>(
       client,
@@ -189,27 +187,46 @@ function prepareTransitions({ client }: Connection) {
     snoozeJob: write(
       'UPDATE jobs SET claim = NULL, run_at = :runAt, changed_at = :steady WHERE id = :id',
     ),
-    deleteJobs: write(`DELETE FROM jobs WHERE id ${IN_IDS}`),
-    reopenJobs: write(`
+    deleteJobs: change('DELETE FROM jobs WHERE id OF_KEYS'),
+    reopenJobs: change(`
       UPDATE jobs SET claim = NULL, attempt_started_at = NULL, changed_at = :steady,
         run_at = coalesce(:runAt, run_at)
-      WHERE id ${IN_IDS}`),
-    finishTransactions: write(`
+      WHERE id OF_KEYS`),
+    finishTransactions: change(`
       UPDATE transactions SET status = 'PROCESSED', error = NULL, processed_at = :wall
-      WHERE id ${IN_IDS}`),
-    setUnsuccessful: write(
-      `UPDATE transactions SET status = :status, error = :error WHERE id ${IN_IDS}`,
+      WHERE id OF_KEYS`),
+    setUnsuccessful: change(
+      'UPDATE transactions SET status = :status, error = :error WHERE id OF_KEYS',
     ),
-    endAttempts: write(`
+    // The attempt under way is the last one.
+    endAttempts: change(`
       UPDATE attempts SET finished_at = :wall, outcome = :outcome, http_status = :httpStatus,
         detail = :detail
-      WHERE id ${IN_IDS} AND finished_at IS NULL`),
+      WHERE (id, attempt) IN (SELECT id, attempts FROM transactions WHERE id OF_KEYS)`),
 
-    insertFailedJobs: write(`
+    insertFailedJobs: change(`
       INSERT INTO jobs (id, run_at, tries, changed_at)
-      SELECT id, :steady, 0, :steady FROM transactions WHERE id ${IN_IDS} AND status = 'FAILED'`),
-    retryTransactions: write(
-      `UPDATE transactions SET status = 'PENDING' WHERE id ${IN_IDS} AND status = 'FAILED'`,
+      SELECT id, :steady, 0, :steady FROM transactions WHERE id OF_KEYS AND status = 'FAILED'`),
+    retryTransactions: change(
+      "UPDATE transactions SET status = 'PENDING' WHERE id OF_KEYS AND status = 'FAILED'",
     ),
+  }
+}
+
+/**
+ * Prepares a change of the rows with given keys, `OF_KEYS` in its text. It takes a third of the time
+ * of a statement for each of 500 keys, and for one key a quarter of that of a set.
+ */
+function prepareChange(client: Database, text: string) {
+  const one = prepareStatement(client, text.replace('OF_KEYS', '= :keys'))
+  const set = 'IN (SELECT value FROM json_each(:keys))'
+  const many = prepareStatement(client, text.replace('OF_KEYS', set))
+  return (keys: readonly number[], values: Values = {}): number => {
+    const [key = 0] = keys
+    const { changes } =
+      keys.length === 1
+        ? one.run({ ...values, keys: key })
+        : many.run({ ...values, keys: JSON.stringify(keys) })
+    return changes
   }
 }

@@ -67,8 +67,11 @@ export function createWork(connection: Connection, deps: WorkDeps): Work {
       const now = clock.now().steady
       return rows.map((row) => claimed(row, claim, now))
     },
-    settle: (claim, settlement) =>
-      commits.write(() => transitions.settle(claim, settlement, clock.now())),
+    settle(claim, settlement) {
+      // A delay counts from here, not from the commit.
+      const now = clock.now()
+      return commits.write(() => transitions.settle(claim, settlement, now))
+    },
   }
 }
 
@@ -92,11 +95,11 @@ function claimed(row: JobRow, claim: number, now: number): Claimed {
   const { runAt, attemptStartedAt, tries, ...transaction } = row
   const { transactionId, attempts: attempt } = transaction
   return {
-    claim: { transactionId, attempt, token: String(claim) },
+    claim: { transactionId, attempt, token: `${row.id}.${claim}` },
     transaction: fromRow(transaction),
     attemptsUsed: tries,
     lateMs: now - runAt,
-    elapsedMs: now - (attemptStartedAt ?? now),
+    startedAt: attemptStartedAt ?? now,
   }
 }
 
