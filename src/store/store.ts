@@ -92,7 +92,7 @@ export type Work = {
 
 export type ClaimOrder = 'earliest' | 'probe_oldest' | 'probe_newest'
 
-/** Allows to settle an attempt, as long as no later claim holds it. `token`: the fencing token. */
+/** Allows settling an attempt while it holds the job. `token`: the fencing token. */
 export type Claim = { transactionId: string; attempt: number; token: string }
 
 export type Claimed = {

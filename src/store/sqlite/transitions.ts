@@ -92,10 +92,10 @@ export function createTransitions(connection: Connection, counts: Counts) {
   }
 
   /** The fence: the key of the transaction whose attempt this claim still holds. */
-  function keyHeldBy({ transactionId, attempt, token }: Claim): number | undefined {
+  function keyHeldBy({ token }: Claim): number | undefined {
     const [id, claim] = token.split('.').map(Number)
     if (id === undefined || claim === undefined) return undefined
-    return statements.held.get({ id, claim, transactionId, attempt })?.id
+    return statements.held.get({ id, claim })?.id
   }
 
   /** Ends or postpones the attempt that the claim holds. */
@@ -175,9 +175,7 @@ function prepareTransitions({ client }: Connection) {
 
     held: prepareStatement<{ id: number }>(
       client,
-      `SELECT jobs.id FROM jobs JOIN transactions ON transactions.id = jobs.id
-      WHERE jobs.id = :id AND claim = :claim AND transaction_id = :transactionId
-        AND attempts = :attempt`,
+      'SELECT id FROM jobs WHERE id = :id AND claim = :claim',
     ),
     claimed: prepareStatement<{ id: number; tries: number }>(
       client,
