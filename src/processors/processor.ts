@@ -31,12 +31,22 @@ export type Attempt = {
   startedAt: number
   /** Steady time in ms. */
   now: number
-  /** Aborted at a stop, when txhook waits no longer: the attempt then counts as interrupted. */
+  /**
+   * Aborted at a stop, when txhook waits no longer: the attempt is then recorded as interrupted and
+   * uses up none. Each attempt has a signal of its own.
+   */
   signal: AbortSignal
 }
 
-/** A processor that makes calls. */
-export type CallProcessor = { kind: 'call'; process(attempt: Attempt): Promise<Outcome> }
+/** A processor that makes calls. `name` says in the log, in a few words, what it calls. */
+export type CallProcessor = {
+  kind: 'call'
+  name?: string
+  process(attempt: Attempt): Promise<Outcome>
+}
+
+/** A processor that only waits. */
+export type WaitProcessor = { kind: 'wait'; name?: string; waitMs: number }
 
 /**
  * Does the slow part of a transaction.
@@ -46,7 +56,7 @@ export type CallProcessor = { kind: 'call'; process(attempt: Attempt): Promise<O
  *
  * A `wait` calls nothing: each attempt lasts `waitMs` and succeeds.
  */
-export type Processor = CallProcessor | { kind: 'wait'; waitMs: number }
+export type Processor = CallProcessor | WaitProcessor
 
 /**
  * Checks what a processor returned: one of your own may be wrong where no compiler checks it.

@@ -3,8 +3,9 @@ import { signedHeaders } from '../domain/standard-webhooks.ts'
 import type { StoredTransaction } from '../domain/transaction.ts'
 import { targetJson } from '../domain/transaction-json.ts'
 import { VERSION } from '../version.ts'
+import { createSend, type Send } from './kept-connections.ts'
 import type { Attempt, CallProcessor, Outcome } from './processor.ts'
-import { retryAfterMs } from './retry-after.ts'
+import { httpDate, retryAfterMs } from './retry-after.ts'
 
 export type TargetOptions = {
   /** Where each transaction is posted. */
@@ -28,6 +29,14 @@ const EXCERPT_LENGTH_MAX = 200
 /** Statuses besides 5xx after which another attempt may succeed. */
 const TRANSIENT = [408, 425, 429]
 
+/** What Bun's fetch calls an answer that it can't read: the target has answered. */
+const UNREADABLE = [
+  'Malformed_HTTP_Response',
+  'InvalidHTTPResponse',
+  'InvalidContentLength',
+  'UnsupportedTransferEncoding',
+]
+
 /** Characters that would break a line, or change how it reads. */
 const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}\s]+/gu
 
@@ -36,18 +45,20 @@ const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}\s]+/gu
  * distinguish a repetition from a new transaction.
  */
 export function targetProcessor(options: TargetOptions): CallProcessor {
-  return { kind: 'call', process: (attempt) => post(attempt, options) }
+  const send = createSend(options.clock)
+  return { kind: 'call', process: (attempt) => post(attempt, options, send) }
 }
 
 async function post(
   { transaction, signal }: Attempt,
   { url, secret, timeoutMs, clock }: TargetOptions,
+  send: Send,
 ): Promise<Outcome> {
   const body = JSON.stringify(targetJson(transaction))
   const deadline = new AbortController()
   const cancel = clock.after(timeoutMs, () => deadline.abort())
   try {
-    const response = await fetch(url, {
+    const response = await send(url, {
       method: 'POST',
       headers: headersOf(transaction, body, secret, clock.now().wall),
       body,
@@ -67,11 +78,17 @@ async function post(
     if (code === 'UnrequestedUpgrade') return refusal(101, '')
     const detail = deadline.signal.aborted
       ? `The target did not answer within ${timeoutMs} ms.`
-      : `There was no answer from the target: ${code ?? 'the connection failed'}.`
+      : withoutAnswer(code)
     return { kind: 'retry', detail }
   } finally {
     cancel()
   }
+}
+
+function withoutAnswer(code = 'the connection failed'): string {
+  return UNREADABLE.includes(code)
+    ? `The target's answer is not valid HTTP, or has more than 256 headers: ${code}.`
+    : `There was no answer from the target: ${code}.`
 }
 
 /** @param now wall time in ms */
@@ -103,7 +120,10 @@ export function headerKey(transactionId: string): string {
   )
 }
 
-/** The outcome by the status line: 2xx, those that are tried again, all others. */
+/**
+ * The outcome by the status line: 2xx, those that are tried again, all others. A date in `Retry-After`
+ * counts from the answer's own `Date`, where it has one: the target's clock may be another.
+ */
 function outcomeOf({ status, headers }: Response, excerpt: string, now: number): Outcome {
   if (status >= 200 && status <= 299) return { kind: 'done', httpStatus: status }
   if (!TRANSIENT.includes(status) && (status < 500 || status > 599)) return refusal(status, excerpt)
@@ -111,7 +131,7 @@ function outcomeOf({ status, headers }: Response, excerpt: string, now: number):
     kind: 'retry',
     httpStatus: status,
     detail: answered(status, excerpt),
-    retryAfterMs: retryAfterMs(headers.get('retry-after'), now),
+    retryAfterMs: retryAfterMs(headers.get('retry-after'), httpDate(headers.get('date')) ?? now),
   }
 }
 

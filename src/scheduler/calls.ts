@@ -1,55 +1,48 @@
-import type { Clock } from '../clock.ts'
 import { type CallProcessor, checkedOutcome, type Outcome } from '../processors/processor.ts'
 import type { Claimed, ClaimOrder, Work } from '../store/store.ts'
-import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { throttle } from '../telemetry/throttle.ts'
 import { type BreakerChange, CircuitBreaker, type Epoch } from './circuit-breaker.ts'
-import { decideSettlement } from './retry-policy.ts'
+import { CUT_BY_STOP, Settlements, type SettlementsDeps } from './settlements.ts'
 
-export type CallsDeps = {
-  work: Pick<Work, 'claim' | 'settle'>
-  clock: Clock
-  log: Log
-  metrics: Pick<Metrics, 'attempts' | 'late' | 'targetFailing'>
-  /** From 0 to 1, less than 1: the jitter of retries. */
-  random(): number
-  /** Attempts that a transaction gets before it is FAILED. */
-  maxAttempts: number
+export type CallsDeps = SettlementsDeps & {
+  work: Pick<Work, 'claim'>
+  metrics: Pick<Metrics, 'late' | 'targetFailing' | 'targetCall'>
   /** Calls under way at once. */
   concurrency: number
   /** Called when a call has ended: there is room for another one. */
   onEnd(): void
-  /** After an error of the storage: in how many ms to try again; undefined: never. */
-  onStorageError(error: unknown): number | undefined
 }
 
 /** Jobs that one commit claims: its share of the event loop. */
 const CLAIM_MAX = 100
 
-/** At a stop, calls may take this long to end, and this long once they are aborted. */
-const GRACE_MS = 5_000
-const ABORTED_MS = 1_000
+/**
+ * At a stop, calls may take this long to end, this long once they are aborted, and this long may the
+ * record of those take that did not even end then. The last of the 10 s is for closing the store.
+ */
+const GRACE_MS = 8_000
+const ABORTED_MS = 500
+const RECORD_MS = 500
 
-const FAILED_LOG_INTERVAL_MS = 10_000
+/**
+ * Its signal is the call's own: what a processor adds to it and never removes is gone with the call.
+ */
+type UnderWay = { abort: AbortController; giveUp(): void; ended: Promise<void> }
 
 /** The calls under way. An attempt is on the disk before its call begins, and settled after it. */
 export class Calls {
   readonly #deps: CallsDeps
-  readonly #abort = new AbortController()
+  readonly #settlements: Settlements
   readonly #breaker: CircuitBreaker
-  readonly #underWay = new Set<Promise<void>>()
+  readonly #underWay = new Set<UnderWay>()
   #claims = 0
-  /** Calls that ended because a stop aborted them. */
-  #aborted = 0
-  /** FAILED since the last log entry about them. */
-  #failed = 0
-  readonly #shouldLogFailed: () => boolean
+  /** Calls that a stop has cut off. */
+  #cut = 0
 
   constructor(deps: CallsDeps) {
     this.#deps = deps
-    const { clock, concurrency } = deps
-    this.#shouldLogFailed = throttle(clock, FAILED_LOG_INTERVAL_MS)
+    const { concurrency } = deps
+    this.#settlements = new Settlements(deps)
     this.#breaker = new CircuitBreaker({ concurrency, onChange: (change) => this.#report(change) })
   }
 
@@ -79,13 +72,33 @@ export class Calls {
     for (const claimed of await work.claim(Math.min(calls, CLAIM_MAX), this.#nextOrder())) {
       metrics.late(claimed.lateMs)
       this.#breaker.begin(epoch)
-      const call = this.#call(claimed, processor, epoch).finally(() => {
-        this.#underWay.delete(call)
-        this.#deps.onEnd()
-      })
-      this.#underWay.add(call)
+      this.#begin(claimed, processor, epoch)
     }
     return 0
+  }
+
+  #begin(claimed: Claimed, processor: CallProcessor, epoch: Epoch): void {
+    const abort = new AbortController()
+    const { promise: outcome, resolve } = Promise.withResolvers<Outcome | typeof CUT_BY_STOP>()
+    void this.#call(claimed, processor, abort.signal)
+      .then(checkedOutcome)
+      .then(resolve, (error) => resolve(thrown(error)))
+    const ended = this.#end(claimed, outcome, epoch, abort.signal).finally(() => {
+      this.#underWay.delete(call)
+      this.#deps.onEnd()
+    })
+    const call = { abort, giveUp: () => resolve(CUT_BY_STOP), ended }
+    this.#underWay.add(call)
+  }
+
+  #call(
+    { transaction, claim, startedAt }: Claimed,
+    processor: CallProcessor,
+    signal: AbortSignal,
+  ): Promise<Outcome> {
+    const { steady: now } = this.#deps.clock.now()
+    const attempt = { transaction, attempt: claim.attempt, startedAt, now, signal }
+    return Promise.try(() => processor.process(attempt))
   }
 
   /**
@@ -99,85 +112,51 @@ export class Calls {
   }
 
   /**
-   * Waits for the calls under way, within limits. One that doesn't end stays claimed: the next
-   * process records it as interrupted.
+   * Waits for the calls under way, within limits, aborts those that last longer, and at last goes on
+   * without those that hear nothing of that: both are recorded as interrupted. What the storage
+   * doesn't take in time stays claimed, and the next process records it.
    */
   async stop(): Promise<void> {
-    await this.#ended(GRACE_MS)
-    this.#abort.abort(new Error('txhook stops'))
-    await this.#ended(ABORTED_MS)
-    const calls = this.#aborted + this.#underWay.size
-    if (calls > 0) this.#deps.log.warn('the stop interrupted calls', { calls })
+    await this.#within(GRACE_MS, this.#ended())
+    for (const { abort } of this.#underWay) abort.abort(new Error('txhook stops'))
+    await this.#within(ABORTED_MS, this.#ended())
+    for (const { giveUp } of this.#underWay) giveUp()
+    await this.#within(RECORD_MS, this.#ended())
+    if (this.#cut > 0) this.#deps.log.warn('the stop interrupted calls', { calls: this.#cut })
   }
 
-  async #ended(msMax: number): Promise<void> {
+  #ended(): Promise<unknown> {
+    return Promise.all([...this.#underWay].map(({ ended }) => ended))
+  }
+
+  /** Waits for a promise, but no longer than this. */
+  async #within(msMax: number, awaited: Promise<unknown>): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const cancel = this.#deps.clock.after(msMax, resolve)
-    await Promise.race([Promise.all(this.#underWay), promise])
+    await Promise.race([awaited, promise])
     cancel()
   }
 
-  async #call(claimed: Claimed, processor: CallProcessor, epoch: Epoch): Promise<void> {
-    const { clock } = this.#deps
-    const { transaction, claim, startedAt } = claimed
-    const { signal } = this.#abort
+  /** Waits for the outcome of a call, or until a stop gives it up, and records it. */
+  async #end(
+    claimed: Claimed,
+    pending: Promise<Outcome | typeof CUT_BY_STOP>,
+    epoch: Epoch,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { clock, metrics } = this.#deps
+    const began = clock.monotonic()
+    const outcome = await pending
+    if (outcome.kind === 'interrupted' || (outcome.kind === 'retry' && signal.aborted)) {
+      this.#cut++
+      await this.#settlements.record(claimed, CUT_BY_STOP, signal)
+      return
+    }
+    if (outcome.kind !== 'snooze') metrics.targetCall(outcome.kind, clock.monotonic() - began)
     const { steady: now } = clock.now()
-    const attempt = { transaction, attempt: claim.attempt, startedAt, now, signal }
-    const outcome = await Promise.try(() => processor.process(attempt))
-      .then(checkedOutcome)
-      .catch(thrown)
-    if (outcome.kind === 'retry') {
-      if (signal.aborted) {
-        this.#aborted++
-        return
-      }
-      this.#breaker.failed(epoch, clock.now().steady, outcome)
-    } else {
-      this.#breaker.succeeded(epoch, clock.now().steady)
-    }
-    await this.#settle(claimed, outcome)
-  }
-
-  /** Records an outcome; as long as the storage takes no write, it is tried again. */
-  async #settle({ claim, attemptsUsed }: Claimed, outcome: Outcome): Promise<void> {
-    const { work, clock, log, metrics, random, maxAttempts, onStorageError } = this.#deps
-    const { transactionId: transaction_id, attempt } = claim
-    for (;;) {
-      try {
-        const { steady: now } = clock.now()
-        const context = { attemptsUsed, maxAttempts, now, random: random() }
-        const settlement = decideSettlement(outcome, context)
-        if ((await work.settle(claim, settlement)) === 'superseded') {
-          log.warn('ignored a late outcome', { transaction_id, attempt, outcome })
-        } else if (settlement.kind !== 'snooze') {
-          metrics.attempts(settlement.kind, 1)
-          if (settlement.kind === 'fail') this.#logFailed(transaction_id, settlement.detail)
-        }
-        return
-      } catch (error) {
-        const wait = this.#abort.signal.aborted ? undefined : onStorageError(error)
-        if (wait === undefined) return
-        await this.#pause(wait)
-      }
-    }
-  }
-
-  /** Ends early where the calls are aborted. */
-  async #pause(ms: number): Promise<void> {
-    const { signal } = this.#abort
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const cancel = this.#deps.clock.after(ms, resolve)
-    signal.addEventListener('abort', () => resolve(), { once: true })
-    await promise
-    cancel()
-  }
-
-  /** Logs FAILED transactions at most every 10 s, with a count. */
-  #logFailed(transaction_id: string, detail: string): void {
-    const count = ++this.#failed
-    if (!this.#shouldLogFailed()) return
-    this.#deps.log.warn('transactions are FAILED', { count, transaction_id, detail })
-    this.#failed = 0
+    if (outcome.kind === 'retry') this.#breaker.failed(epoch, now, outcome)
+    else this.#breaker.succeeded(epoch, now)
+    await this.#settlements.record(claimed, outcome, signal)
   }
 
   #report(change: BreakerChange): void {

@@ -113,6 +113,8 @@ export type Settlement =
   | { kind: 'fail'; httpStatus?: number | undefined; detail: string }
   /** The attempt is not over: it goes on later. */
   | { kind: 'snooze'; inMs: number }
+  /** It was cut off: the next one is due at once. */
+  | { kind: 'interrupted'; usesAttempt: boolean }
 
 /** What became of a webhook. */
 export type Acceptance =

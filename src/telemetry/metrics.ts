@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { ATTEMPT_OUTCOMES, type AttemptOutcome } from '../domain/transaction.ts'
 import type { Readings } from '../store/store.ts'
+import { addProcessMetrics } from './process-metrics.ts'
 
 /** The results by which `txhook_webhooks_received_total` counts webhooks. */
 export const WEBHOOK_RESULTS = [
@@ -14,10 +15,16 @@ export const WEBHOOK_RESULTS = [
 ] as const
 export type WebhookResult = (typeof WEBHOOK_RESULTS)[number]
 
+/** What a call to the target can come to. */
+export const CALL_OUTCOMES = ['done', 'retry', 'fail'] as const
+export type CallOutcome = (typeof CALL_OUTCOMES)[number]
+
 /** What is measured while things happen. Durations in ms. */
 export type Metrics = {
   webhook(result: WebhookResult, durationMs: number): void
   attempts(outcome: AttemptOutcome, count: number): void
+  /** A call to the target has ended: what it came to, and how long it lasted. */
+  targetCall(outcome: CallOutcome, durationMs: number): void
   /** How long after its time a job was claimed. */
   late(ms: number): void
   /** Whether calls are held back since the target is failing. */
@@ -34,6 +41,8 @@ export type Exposition = { contentType: string; text(readings: Readings): Promis
 const DURATION_S = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10]
 /** From a millisecond to six hours: how late jobs are after an outage. */
 const LATENESS_S = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 1800, 3600, 21600]
+/** From a target beside this one to the longest timeout that is usual. */
+const CALL_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60]
 const LAG_S = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5]
 const BATCH = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 
@@ -61,6 +70,13 @@ export function createMetrics(version: string): Metrics & Exposition {
     'From the head of a webhook to its answer, the body and the commit included.',
     DURATION_S,
   )
+  const targetCalls = new Histogram({
+    name: 'txhook_target_duration_seconds',
+    help: 'How long calls to the target lasted, by what they came to.',
+    labelNames: ['outcome'],
+    buckets: CALL_S,
+    registers,
+  })
   const lateness = histogram(
     'txhook_job_lateness_seconds',
     'How long after its run_at a job was claimed, or a wait begun or ended.',
@@ -106,6 +122,7 @@ export function createMetrics(version: string): Metrics & Exposition {
     labelNames: ['version', 'bun'],
     registers,
   }).set({ version, bun: Bun.version }, 1)
+  addProcessMetrics(registry)
 
   // A series that exists from the start shows its first increase.
   const received = Object.fromEntries(
@@ -116,6 +133,7 @@ export function createMetrics(version: string): Metrics & Exposition {
   ) as Record<WebhookResult, Counter.Internal>
 
   for (const outcome of ATTEMPT_OUTCOMES) attempts.inc({ outcome }, 0)
+  for (const outcome of CALL_OUTCOMES) targetCalls.zero({ outcome })
 
   return {
     webhook(result, durationMs) {
@@ -123,6 +141,7 @@ export function createMetrics(version: string): Metrics & Exposition {
       ingest.observe(durationMs / 1000)
     },
     attempts: (outcome, count) => attempts.inc({ outcome }, count),
+    targetCall: (outcome, ms) => targetCalls.observe({ outcome }, ms / 1000),
     late: (ms) => lateness.observe(ms / 1000),
     targetFailing: (now) => failing.set(now ? 1 : 0),
     commit(batchSize, durationMs) {

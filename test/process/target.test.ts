@@ -120,6 +120,40 @@ describe.each(VARIANTS)('the target of a txhook (%s)', (variant) => {
   })
 })
 
+test('a call that an orderly stop cuts uses up no attempt, and the whole stop takes less than 10 s', async () => {
+  using directory = temporaryDirectory()
+  const called = Promise.withResolvers<void>()
+  const stopped = Promise.withResolvers<void>()
+  await using service = target(async () => {
+    called.resolve()
+    await stopped.promise
+    return new Response()
+  })
+  const args = ['--target-url', service.url, '--max-attempts', '1']
+  await using first = await startTxhook({ cwd: directory.path, args })
+  await first.post(transactionBody())
+  await called.promise
+  const begun = performance.now()
+  const { exitCode } = await first.end('SIGTERM')
+  expect(exitCode).toBe(0)
+  expect(performance.now() - begun).toBeWithin(7_900, 10_000)
+
+  // The target still has the first call, and accepts the next.
+  stopped.resolve()
+  await using second = await startTxhook({ cwd: directory.path, args })
+  const done = await until(
+    () => stateOf(second),
+    ({ status }) => status === 'PROCESSED' || status === 'FAILED',
+  )
+  expect(done).toMatchObject({ status: 'PROCESSED', attempts: 2 })
+  expect(await outcomesOf(second)).toEqual([
+    ['interrupted', null as never],
+    ['done', 200],
+  ])
+  expect(service.calls).toHaveLength(2)
+  expect(service.calls[1]).toEqual(service.calls[0] as Call)
+})
+
 test('a target that is down while 2,000 transactions come in gets all of them when it is back', async () => {
   using directory = temporaryDirectory()
   const CONCURRENCY = 16

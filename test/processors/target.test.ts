@@ -1,4 +1,5 @@
 import { describe, expect, setSystemTime, spyOn, test } from 'bun:test'
+import type { Socket } from 'node:net'
 import { Webhook } from 'standardwebhooks'
 import { VERSION } from '../../src/version.ts'
 import { START } from '../support/clock.ts'
@@ -137,10 +138,13 @@ function afterFirst(
 }
 
 /** What the target is sent again is what it was sent before. */
-function expectTheSame([first, ...others]: readonly TargetRequest[]): void {
-  const sent = { ...(first as TargetRequest), connection: expect.any(Number) }
-  expect(sent.headers).toMatchObject({ 'idempotency-key': 'txn_001', 'webhook-id': 'txn_001' })
-  for (const other of others) expect(other).toEqual(sent)
+function expectTheSame(requests: readonly TargetRequest[]): void {
+  const [first, ...others] = requests.map(({ method, path, body, headers }) => {
+    const { connection: _, ...sent } = headers
+    return { method, path, body, headers: sent }
+  })
+  expect(first?.headers).toMatchObject({ 'idempotency-key': 'txn_001', 'webhook-id': 'txn_001' })
+  for (const other of others) expect(other).toEqual(first as typeof other)
 }
 
 /**
@@ -277,11 +281,6 @@ describe('a target that', () => {
     ['closes in the middle of its status line', breakingOff('HTTP/1.1 20', 'end')],
     ['closes in the middle of its head', breakingOff('HTTP/1.1 200 OK\r\nx: ', 'end')],
     ['resets in the middle of its head', breakingOff('HTTP/1.1 200 OK\r\nx: ', 'reset')],
-    ['answers garbage', saying('Hello, who is there?\r\n\r\n')],
-    ['answers binary garbage', saying(Buffer.alloc(1000, '\x00\x01\xff', 'latin1'))],
-    ['answers with no number for a status', saying('HTTP/1.1 two OK\r\n\r\n')],
-    ['answers with a longer status', saying('HTTP/1.1 2000 OK\r\n\r\n')],
-    ['answers with a shorter status', saying('HTTP/1.1 20 OK\r\n\r\n')],
   ] as const)('%s is called again after the backoff', async (_name, script) => {
     await using run = await targetRun()
     await run.service.post(transactionBody())
@@ -289,6 +288,36 @@ describe('a target that', () => {
     expect(recorded(run.service)).toEqual(afterFirst('PENDING', null, NO_ANSWER))
     await expectRetryIn(FIRST_WAIT_MS, run)
     expect(run.target.requests).toHaveLength(2)
+  })
+
+  test.each([
+    ['garbage', saying('Hello, who is there?\r\n\r\n')],
+    ['binary garbage', saying(Buffer.alloc(1000, '\x00\x01\xff', 'latin1'))],
+    ['no number for a status', saying('HTTP/1.1 two OK\r\n\r\n')],
+    ['a longer status', saying('HTTP/1.1 2000 OK\r\n\r\n')],
+    ['a shorter status', saying('HTTP/1.1 20 OK\r\n\r\n')],
+    ['200 and 300 headers', answering(200, manyHeaders(300))],
+    ['two lengths', saying('HTTP/1.1 200 OK\r\ncontent-length: 0\r\ncontent-length: 5\r\n\r\n')],
+    ['no number for a length', saying('HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n')],
+    ['chunks in chunks', saying('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked, chunked\r\n\r\n')],
+  ] as const)('answers with %s is called again after the backoff', async (_name, script) => {
+    await using run = await targetRun()
+    await run.service.post(transactionBody())
+    expect(await run.answer(script)).toBe(FIRST_WAIT_MS)
+    // It has answered: that is another thing than a connection that failed.
+    const unreadable = expect.stringMatching(
+      /^The target's answer is not valid HTTP, or has more than 256 headers: \w+\.$/,
+    )
+    expect(recorded(run.service)).toEqual(afterFirst('PENDING', null, unreadable))
+    await expectRetryIn(FIRST_WAIT_MS, run)
+    expect(run.target.requests).toHaveLength(2)
+  })
+
+  test('answers 200 with 256 headers has succeeded: so many are read', async () => {
+    await using run = await targetRun()
+    await run.service.post(transactionBody())
+    await run.answer(answering(200, manyHeaders(255)))
+    expect(recorded(run.service)).toEqual(afterFirst('PROCESSED', 200))
   })
 
   test('is not there is called again after the backoff', async () => {
@@ -303,21 +332,108 @@ describe('a target that', () => {
     expect(recorded(service).attempts).toHaveLength(2)
   })
 
-  test('closes a connection that it has kept gets one request an attempt', async () => {
+  test.each(['end', 'reset'] as const)(
+    'closes a connection that it has kept (%s) gets the same attempt once more, on a new one',
+    async (how) => {
+      await using run = await targetRun()
+      const { service, target } = run
+      await service.post(transactionBody({ transaction_id: 'before' }))
+      await run.answer(answering(200))
+      await service.post(transactionBody())
+      const script: Script = (exchange) =>
+        (exchange.request.connection === 1 ? breakingOff('', how) : answering(200))(exchange)
+      expect(await run.answer(script)).toBeUndefined()
+      expect(target.requests.map(({ connection }) => connection)).toEqual([1, 1, 2])
+      expectTheSame(target.requests.slice(1))
+      expect(recorded(service).attempts).toMatchObject([
+        { attempt: 1, outcome: 'done' },
+        { attempt: 1, outcome: 'done', http_status: 200, detail: null },
+      ])
+    },
+  )
+
+  test('closes its idle connections just when they are used again costs no attempt', async () => {
+    await using run = await targetRun()
+    const { service, target } = run
+    let idle: Socket | undefined
+    let taken = 0
+    const { fetch } = globalThis
+    using _fetches = spyOn(globalThis, 'fetch').mockImplementation(((url: string, init) => {
+      const answer = fetch(url, init)
+      // The thread that sends needs about as long: sometimes the request is first, sometimes this.
+      const until = performance.now() + (target.requests.length % 8) * 0.01
+      while (performance.now() < until);
+      idle?.destroy()
+      return answer
+    }) as typeof fetch)
+    const ROUNDS = 80
+    for (let round = 0; round < ROUNDS; round++) {
+      await service.post(transactionBody({ transaction_id: `txn_${round}` }))
+      await run.work()
+      for (; taken < target.requests.length; taken++) idle = (await target.next()).socket
+    }
+    expect(recorded(service).attempts.filter(({ outcome }) => outcome !== 'done')).toEqual([])
+    expect(recorded(service).attempts).toHaveLength(ROUNDS)
+  })
+
+  test('closes a kept connection and the new one as well is called again after the backoff', async () => {
     await using run = await targetRun()
     const { service, target } = run
     await service.post(transactionBody({ transaction_id: 'before' }))
     await run.answer(answering(200))
     await service.post(transactionBody())
     expect(await run.answer(breakingOff('', 'end'))).toBe(FIRST_WAIT_MS)
-    // The same connection: whether the request was processed is as open as on a new one.
-    expect(target.requests.map(({ connection }) => connection)).toEqual([1, 1])
+    expect(target.requests.map(({ connection }) => connection)).toEqual([1, 1, 2])
     const outcomes = recorded(service).attempts.map(({ outcome }) => outcome)
     expect(outcomes).toEqual(['done', 'retry'])
+    // There is no kept connection any more: one request an attempt.
     service.clock.pass(FIRST_WAIT_MS)
+    expect(await run.answer(breakingOff('', 'end'))).toBe(SECOND_WAIT_MS)
+    expect(target.requests).toHaveLength(4)
+    service.clock.pass(SECOND_WAIT_MS)
     await run.answer(answering(200))
-    expect(target.requests).toHaveLength(3)
+    expect(target.requests).toHaveLength(5)
     expectTheSame(target.requests.slice(1))
+  })
+
+  test.each([
+    ['1 s', 1_000, [1, 1, 2]],
+    ['more than 1 s', 1_001, [1, 1]],
+  ])(
+    'closes a kept connection after %s, so long may it have read',
+    async (_name, ms, connections) => {
+      await using run = await targetRun()
+      const { service, target } = run
+      await service.post(transactionBody({ transaction_id: 'before' }))
+      await run.answer(answering(200))
+      await service.post(transactionBody())
+      target.script = async (exchange) => {
+        service.clock.pass(ms)
+        await breakingOff('', 'end')(exchange)
+      }
+      expect(await run.work()).toBe(FIRST_WAIT_MS)
+      expect(target.requests.map(({ connection }) => connection)).toEqual(connections)
+    },
+  )
+
+  test('says the time of the deadline on a kept connection gets no more time on the new one', async () => {
+    await using run = await targetRun(TIMEOUT_FLAGS)
+    const { service, target } = run
+    await service.post(transactionBody({ transaction_id: 'before' }))
+    await run.answer(answering(200))
+    await target.next()
+    await service.post(transactionBody())
+    target.script = async (exchange) => {
+      service.clock.pass(400)
+      await (exchange.request.connection === 1 ? breakingOff('', 'end')(exchange) : exchange.closed)
+    }
+    await service.work()
+    await target.next()
+    const { closed } = await target.next()
+    service.clock.pass(200)
+    await closed
+    expect(await run.work()).toBe(FIRST_WAIT_MS)
+    expect(recorded(service).attempts.at(-1)).toMatchObject({ detail: TIMEOUT_DETAIL })
   })
 
   test('has closed its idle connection is called on a new one, with no attempt lost', async () => {
@@ -399,7 +515,8 @@ describe('the status line judges', () => {
     using fetches = spyOn(globalThis, 'fetch')
     await using run = await targetRun(TIMEOUT_FLAGS)
     const { service, target } = run
-    target.script = drop === '' ? saying(bytes) : goingOn(bytes, drop)
+    // Fewer bytes than are read of an answer, however long the test takes.
+    target.script = drop === '' ? saying(bytes) : goingOn(bytes, drop, 10_000)
     await service.post(transactionBody())
     await service.work()
     const { closed } = await target.next()
@@ -568,7 +685,10 @@ describe('Retry-After', () => {
     ['', FIRST_WAIT_MS],
     ['soon', FIRST_WAIT_MS],
     ['-5', FIRST_WAIT_MS],
-    ['1.5', FIRST_WAIT_MS],
+    ['5 s', FIRST_WAIT_MS],
+    ['90.5', 91_000],
+    ['1.0', 1_000],
+    ['0.001', 1_000],
   ] as const
   test.each(waits)('%p: the next attempt is in %i ms', async (header, wait) => {
     await using run = await targetRun()
@@ -594,6 +714,22 @@ describe('Retry-After', () => {
     expect(await run.answer(answering(503, headers))).toBe(30_000 - CALL_MS)
   })
 
+  const target20s = { 'retry-after': 'Tue, 03 Mar 2026 10:00:20 GMT' }
+  const local50s = { 'retry-after': 'Thu, 01 Jan 2026 00:00:50 GMT' }
+  test.each([
+    ['is ahead', { ...target20s, date: 'Tue, 03 Mar 2026 10:00:00 GMT' }, 20_000],
+    ['writes an old format', { ...target20s, date: 'Tuesday, 03-Mar-26 10:00:00 GMT' }, 20_000],
+    ['has passed it', { ...target20s, date: 'Tue, 03 Mar 2026 10:00:21 GMT' }, 1_000],
+    ['is missing', local50s, 50_000 - CALL_MS],
+    ['is no time', { ...local50s, date: 'Tue, 03 Mar 2026 25:00:00 GMT' }, 50_000 - CALL_MS],
+    ['is no date of HTTP', { ...local50s, date: '2026-03-03T10:00:00Z' }, 50_000 - CALL_MS],
+    ['does not matter to seconds', { 'retry-after': '7', date: target20s['retry-after'] }, 7_000],
+  ])('that is a date goes by the clock of the target, which %s', async (_name, headers, wait) => {
+    await using run = await targetRun()
+    await run.service.post(transactionBody())
+    expect(await run.answer(answering(503, headers))).toBe(wait)
+  })
+
   test('on a refusal asks for nothing: it is FAILED', async () => {
     await using run = await targetRun()
     await run.service.post(transactionBody())
@@ -610,17 +746,18 @@ describe('out of attempts', () => {
     await service.post(transactionBody())
     expect(await run.answer(answering(500, {}, 'one'))).toBe(FIRST_WAIT_MS)
     service.clock.pass(FIRST_WAIT_MS)
+    // The connection was a kept one: the second attempt is two requests.
     expect(await run.answer(breakingOff('', 'reset'))).toBe(SECOND_WAIT_MS)
     service.clock.pass(SECOND_WAIT_MS - 1)
     expect(await run.work()).toBe(1)
-    expect(target.requests).toHaveLength(2)
+    expect(target.requests).toHaveLength(3)
     service.clock.pass(1)
     // There is no more that it could be asked to wait for.
     const last = answering(503, { 'retry-after': '1' }, 'three')
     expect(await run.answer(last)).toBeUndefined()
     const error = 'The target answered 503: three'
     const second = FIRST_WAIT_MS + CALL_MS
-    const third = second + SECOND_WAIT_MS + CALL_MS
+    const third = second + SECOND_WAIT_MS + 2 * CALL_MS
     expect(recorded(service)).toEqual({
       transactions: [{ status: 'FAILED', error, processed: null }],
       attempts: [
@@ -631,7 +768,7 @@ describe('out of attempts', () => {
           http_status: null,
           detail: NO_ANSWER,
           started: second,
-          finished: second + CALL_MS,
+          finished: second + 2 * CALL_MS,
         },
         {
           attempt: 3,
@@ -643,11 +780,11 @@ describe('out of attempts', () => {
         },
       ],
     })
-    expect(target.requests).toHaveLength(3)
+    expect(target.requests).toHaveLength(4)
     expectTheSame(target.requests)
     service.clock.pass(7_200_000)
     expect(await run.work()).toBeUndefined()
-    expect(target.requests).toHaveLength(3)
+    expect(target.requests).toHaveLength(4)
   })
 
   test('one that comes to an end by the deadline is FAILED with that', async () => {
@@ -934,8 +1071,8 @@ describe('a process that dies in the middle of a call', () => {
     expect(target.requests).toHaveLength(1)
   })
 
-  test('by a stop hangs up after 5 s, and leaves it for the next one to find', async () => {
-    await using run = await targetRun()
+  test('by a stop hangs up after 8 s, which uses up no attempt', async () => {
+    await using run = await targetRun({ '--max-attempts': '1' })
     const { service, target } = run
     target.script = ({ closed }) => closed
     await service.post(transactionBody())
@@ -944,11 +1081,14 @@ describe('a process that dies in the middle of a call', () => {
     const waiting = service.clock.nextTimer()
     const stopped = service.stop()
     await waiting
-    service.clock.pass(5_000)
+    service.clock.pass(8_000)
     await closed
     await stopped
-    const open = { status: 'PROCESSING', error: null, processed: null }
-    expect(recorded(service)).toMatchObject({ transactions: [open], attempts: [{ outcome: null }] })
+    const error = 'txhook was stopped in the middle of the attempt'
+    expect(recorded(service)).toMatchObject({
+      transactions: [{ status: 'PENDING', error, processed: null }],
+      attempts: [{ outcome: 'interrupted', http_status: null, finished: 8_000 }],
+    })
   })
 })
 
@@ -993,15 +1133,21 @@ describe('with a target that answers anyhow', () => {
       '--max-attempts': String(maxAttempts),
     })
     const { service, target } = run
-    /** By key, how each of its requests was answered. */
+    /** By key, how the last request of each of its attempts was answered. */
     const log = new Map<string, string[]>()
+    let requests = 0
     target.script = async (exchange) => {
       const key = exchange.request.headers['webhook-id'] ?? ''
-      const answered = log.get(key) ?? []
+      const [row] = rowsOf(
+        service.dataDir,
+        `SELECT attempts FROM transactions WHERE transaction_id = '${key}'`,
+      )
+      const answered = [...(log.get(key) ?? [])]
       const [kind, script] = ANSWERS[
-        Number(Bun.hash(`${key} ${answered.length}`) % BigInt(ANSWERS.length))
+        Number(Bun.hash(`${key} ${++requests}`) % BigInt(ANSWERS.length))
       ] as (typeof ANSWERS)[number]
-      log.set(key, [...answered, kind])
+      answered[Number(row?.attempts) - 1] = kind
+      log.set(key, answered)
       await script(exchange)
     }
 
@@ -1029,13 +1175,17 @@ describe('with a target that answers anyhow', () => {
       const last = answered.at(-1)
       const expected = last === 'done' ? 'PROCESSED' : 'FAILED'
       expect([transaction_id, status]).toEqual([transaction_id, expected])
-      // Each attempt was one request, and was recorded as what its answer was.
+      // Each attempt was recorded as what its answer was.
       const made = last === 'retry' ? [...answered.slice(0, -1), 'fail'] : answered
       expect([transaction_id, outcomes]).toEqual([transaction_id, made.join()])
       if (last === 'retry') expect(answered).toHaveLength(maxAttempts)
     }
   })
 })
+
+function manyHeaders(count: number): Record<string, string> {
+  return Object.fromEntries(Array.from({ length: count }, (_, i) => [`x-${i}`, '']))
+}
 
 function names(count: number): string[] {
   return Array.from({ length: count }, (_, i) => `txn_${i}`)

@@ -137,6 +137,32 @@ describe('what is measured of calls', () => {
     expect(run.metrics.ended).toEqual({ done: 2, fail: 1, retry: 2 })
   })
 
+  test('is how long each lasted, by what the call said; a snooze is none', async () => {
+    const processor = scriptedCalls()
+    await using run = testScheduler(processor, { maxAttempts: 1 })
+    for (const name of names(3)) await run.accept(name, 'HANG')
+    await run.accept('snoozes', 'SNOOZE')
+    await run.work()
+    const [first, second, third] = [
+      await processor.hanging(),
+      await processor.hanging(),
+      await processor.hanging(),
+    ]
+    run.clock.stepWall(3_600_000)
+    run.clock.pass(40)
+    first.end()
+    await run.recorded()
+    run.clock.pass(60)
+    second.break('no')
+    third.end({ kind: 'fail', detail: 'never' })
+    await run.recorded()
+    expect(run.metrics.calls).toEqual([
+      { outcome: 'done', durationMs: 40 },
+      { outcome: 'retry', durationMs: 100 },
+      { outcome: 'fail', durationMs: 100 },
+    ])
+  })
+
   test('is the last try of a transaction as what it became, not as what the call said', async () => {
     const processor = scriptedCalls()
     await using run = testScheduler(processor, { maxAttempts: 1 })
@@ -213,9 +239,9 @@ describe('the calls under way', () => {
     call.end()
   })
 
-  test('may end by themselves at a stop for 5 s, and only then are told to give up', async () => {
+  test('may end by themselves at a stop for 8 s, and only then are aborted', async () => {
     const processor = scriptedCalls()
-    await using run = testScheduler(processor)
+    await using run = testScheduler(processor, { maxAttempts: 1 })
     await run.scheduler.start()
     await run.accept('ends', 'HANG')
     const ends = await processor.hanging()
@@ -234,39 +260,103 @@ describe('the calls under way', () => {
     ends.end()
     await run.recorded()
     expect(await run.state('ends')).toBe('PROCESSED 1')
-    run.clock.pass(4_999)
+    run.clock.pass(7_999)
     expect(givesUp.signal.aborted).toBe(false)
     run.clock.pass(1)
     await stopped
     expect(await run.state('succeeds when told')).toBe('PROCESSED 1')
     expect(await run.state('too late')).toBe('PENDING 0')
-    // Not an error of the target's: claimed, so that the next process finds it interrupted.
-    expect(await run.state('gives up')).toBe('PROCESSING 1')
-    const { dataDir } = run.store
-    await run.store.close()
-
-    await using next = testScheduler(scriptedCalls(), { dataDir })
-    await next.scheduler.start()
-    const outcomes = next.store.rows('attempts').map(({ outcome }) => outcome)
-    expect(outcomes.filter((outcome) => outcome === 'interrupted')).toHaveLength(1)
+    expect(await run.state('gives up')).toBe('PENDING 1')
+    const outcomes = run.store.rows('attempts').map(({ outcome }) => outcome)
+    expect(outcomes).toEqual(['done', 'done', 'interrupted'])
+    expect(run.metrics.ended).toEqual({ done: 2, interrupted: 1 })
   })
 
-  test('that hear nothing of a stop are left behind a second later', async () => {
+  test.each(['give up', 'hear nothing'] as const)(
+    'that %s at a stop use up no attempt, and are due at once, before all others',
+    async (which) => {
+      const processor = scriptedCalls()
+      await using run = testScheduler(processor, { maxAttempts: 1 })
+      await run.scheduler.start()
+      await run.accept('cut', 'HANG')
+      const call = await processor.hanging()
+      if (which === 'give up') call.signal.addEventListener('abort', () => call.break('aborted'))
+      const waiting = run.clock.nextTimer()
+      const stopped = run.scheduler.stop()
+      await waiting
+      await run.accept('waits', 'OK')
+      run.clock.pass(8_000)
+      await run.recorded()
+      expect(await run.state('cut')).toBe(which === 'give up' ? 'PENDING 1' : 'PROCESSING 1')
+      run.clock.pass(500)
+      await stopped
+      expect(await run.state('cut')).toBe('PENDING 1')
+      expect(call.signal.aborted).toBe(true)
+      expect(run.log.entries).toMatchObject([{ fields: { calls: 1 } }])
+      const { dataDir } = run.store
+      // How it ends now is of no consequence.
+      call.break('late')
+      await run.recorded()
+      await run.store.close()
+
+      const again = scriptedCalls()
+      await using next = testScheduler(again, { dataDir, maxAttempts: 1 })
+      await next.scheduler.start()
+      // A crash cut none off: there is nothing to recover.
+      expect(next.metrics.ended).toEqual({})
+      const second = await again.hanging()
+      expect(second).toMatchObject({ attempt: 2, transaction: { transactionId: 'cut' } })
+      const detail = 'txhook was stopped in the middle of the attempt'
+      expect(next.store.rows('attempts').slice(0, 2)).toMatchObject([
+        { attempt: 1, outcome: 'interrupted', detail, http_status: null },
+        { attempt: 2, outcome: null },
+      ])
+      // It has the one attempt that it is allowed, and no more.
+      second.break('no')
+      await next.recorded()
+      expect(await next.state('cut')).toBe('FAILED 2')
+      expect(again.attempts.map(({ transaction }) => transaction.transactionId)).toEqual([
+        'cut',
+        'waits',
+      ])
+    },
+  )
+
+  test('are cut by any number of stops, and a crash after them counts as ever', async () => {
+    await using first = testScheduler(scriptedCalls(), { maxAttempts: 2 })
+    await first.accept('a', 'HANG')
+    const { dataDir } = first.store
+    await first.store.close()
+    for (let stops = 1; stops <= 5; stops++) {
+      const processor = scriptedCalls()
+      await using run = testScheduler(processor, { dataDir, maxAttempts: 2 })
+      await run.scheduler.start()
+      const { signal } = await processor.hanging()
+      signal.addEventListener('abort', () => processor.abandon())
+      const waiting = run.clock.nextTimer()
+      const stopped = run.scheduler.stop()
+      await waiting
+      run.clock.pass(8_000)
+      await stopped
+      expect(await run.state('a')).toBe(`PENDING ${stops}`)
+    }
+    for (const state of ['PENDING 6', 'FAILED 7']) {
+      await using crashes = testScheduler(scriptedCalls(), { dataDir, maxAttempts: 2 })
+      await crashes.work()
+      await crashes.store.close()
+      await using run = testScheduler(scriptedCalls(), { dataDir, maxAttempts: 2 })
+      await run.store.work.start(2)
+      expect(await run.state('a')).toBe(state)
+    }
+  })
+
+  test('have a signal each: what a processor adds to it and forgets is gone with the call', async () => {
     const processor = scriptedCalls()
     await using run = testScheduler(processor)
-    await run.scheduler.start()
-    await run.accept('deaf', 'HANG')
-    const deaf = await processor.hanging()
-    const waiting = run.clock.nextTimer()
-    const stopped = run.scheduler.stop()
-    await waiting
-    const waitingAgain = run.clock.nextTimer()
-    run.clock.pass(5_000)
-    await waitingAgain
-    expect(deaf.signal.aborted).toBe(true)
-    run.clock.pass(1_000)
-    await stopped
-    expect(await run.state('deaf')).toBe('PROCESSING 1')
+    for (const name of names(3)) await run.accept(name, 'OK')
+    await run.work()
+    await run.recorded()
+    expect(new Set(processor.attempts.map(({ signal }) => signal)).size).toBe(3)
   })
 
   test('that a process leaves behind are interrupted for the next, up to their last try', async () => {

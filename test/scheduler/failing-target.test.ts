@@ -229,12 +229,12 @@ describe('when the target fails', () => {
     }
     const stopped = run.scheduler.stop()
     await waiting
-    run.clock.pass(5000)
+    run.clock.pass(8000)
     await stopped
     expect(run.metrics.failings).toEqual([])
     const message = 'the stop interrupted calls'
     expect(run.log.entries).toEqual([{ level: 'warn', message, fields: { calls: 20 } }])
-    expect((await run.store.readings()).transactions).toMatchObject({ PROCESSING: 20 })
+    expect((await run.store.readings()).transactions).toMatchObject({ PENDING: 20 })
   })
 })
 

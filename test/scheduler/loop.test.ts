@@ -1,6 +1,8 @@
 import { describe, expect, spyOn, test } from 'bun:test'
+import { getEventListeners } from 'node:events'
 import { simulatedProcessor } from '../../src/processors/simulated.ts'
 import {
+  type HangingCall,
   REST_MS,
   type ScriptedCalls,
   scriptedCalls,
@@ -19,7 +21,10 @@ function limitPages({ store }: TestScheduler, how: 'full' | 'room'): void {
 }
 
 /** A call ends while the storage has no room for its outcome; resolves when that was refused. */
-async function outcomeWithoutRoom(run: TestScheduler, processor: ScriptedCalls): Promise<void> {
+async function outcomeWithoutRoom(
+  run: TestScheduler,
+  processor: ScriptedCalls,
+): Promise<HangingCall> {
   await run.accept('a', 'HANG')
   const call = await processor.hanging()
   // The rows behind it fill its page, which its error then doesn't fit into.
@@ -28,6 +33,7 @@ async function outcomeWithoutRoom(run: TestScheduler, processor: ScriptedCalls):
   const refused = run.clock.nextTimer()
   call.end({ kind: 'fail', detail: '\u20ac'.repeat(500) })
   await refused
+  return call
 }
 
 describe('the loop', () => {
@@ -306,7 +312,28 @@ describe('a storage that refuses', () => {
     expect(processor.attempts.map(({ attempt }) => attempt)).not.toContain(2)
   })
 
-  test('is asked by a stop until it can wait no longer; the outcome is left to the next process', async () => {
+  test('leaves nothing on the signal of a call, however often it is asked again', async () => {
+    const processor = scriptedCalls()
+    await using run = testScheduler(processor, { concurrency: 1 })
+    await run.scheduler.start()
+    const { signal } = await outcomeWithoutRoom(run, processor)
+    const added = spyOn(signal, 'addEventListener')
+    for (let seconds = 0; seconds < 20; seconds++) {
+      const refused = run.clock.nextTimer()
+      run.clock.pass(1000)
+      await refused
+    }
+    expect(added).toHaveBeenCalledTimes(20)
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1)
+    limitPages(run, 'room')
+    run.clock.pass(1000)
+    await run.recorded()
+    expect(await run.state('a')).toBe('FAILED 1')
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0)
+    expect(run.clock.timers).toBe(0)
+  })
+
+  test('is asked by a stop until it can wait no longer; then what takes less room: interrupted', async () => {
     const processor = scriptedCalls()
     await using run = testScheduler(processor, { concurrency: 1 })
     await run.scheduler.start()
@@ -314,13 +341,11 @@ describe('a storage that refuses', () => {
     const waiting = run.clock.nextTimer()
     const stopped = run.scheduler.stop()
     await waiting
-    const waitingAgain = run.clock.nextTimer()
-    run.clock.pass(5_000)
-    await waitingAgain
-    run.clock.pass(1_000)
+    run.clock.pass(8_000)
     await stopped
-    expect(run.store.rows('jobs').filter(({ claim }) => claim !== null)).toHaveLength(1)
-    expect(await run.state('a')).toBe('PROCESSING 1')
+    expect(run.store.rows('jobs').filter(({ claim }) => claim !== null)).toHaveLength(0)
+    expect(run.store.rows('attempts')).toMatchObject([{ outcome: 'interrupted' }])
+    expect(await run.state('a')).toBe('PENDING 1')
   })
 
   test('for good ends the scheduler, which says so and is no longer alive', async () => {

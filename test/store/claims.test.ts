@@ -315,6 +315,29 @@ describe('settling', () => {
     expect(store.rows('attempts')).toHaveLength(1)
   })
 
+  test.each([
+    [false, 1],
+    [true, 2],
+  ])(
+    'interrupted: due as it was, and where it uses an attempt (%p) the next is number %i of those allowed',
+    async (usesAttempt, attemptsUsed) => {
+      await using store = testStore()
+      await store.acceptAll('a')
+      const first = await claimOne(store)
+      store.clock.pass(10)
+      expect(await settle(store, first, { kind: 'interrupted', usesAttempt })).toBe('settled')
+      const detail = 'txhook was stopped in the middle of the attempt'
+      const end = { outcome: 'interrupted', detail, http_status: null, finished_at: START + 10 }
+      expect(tables(store)).toMatchObject([
+        [{ status: 'PENDING', attempts: 1, error: detail }],
+        [{ run_at: START, claim: null, attempt_started_at: null, changed_at: START + 10 }],
+        [{ attempt: 1, ...end }],
+      ])
+      expect(await countsOf(store)).toMatchObject({ PENDING: 1, PROCESSING: 0 })
+      expect(await claimOne(store)).toMatchObject({ claim: { attempt: 2 }, attemptsUsed })
+    },
+  )
+
   test.each<Settlement>([
     { kind: 'done', httpStatus: 204 },
     { kind: 'retry', inMs: 0, httpStatus: 503, detail: '' },
@@ -323,7 +346,10 @@ describe('settling', () => {
     await using store = testStore()
     await store.acceptAll('a')
     await settle(store, await claimOne(store), settlement)
-    const { kind, httpStatus } = settlement as Exclude<Settlement, { kind: 'snooze' }>
+    const { kind, httpStatus } = settlement as Exclude<
+      Settlement,
+      { kind: 'snooze' | 'interrupted' }
+    >
     expect(store.rows('attempts')).toMatchObject([{ outcome: kind, http_status: httpStatus }])
   })
 })
@@ -334,6 +360,7 @@ describe('the fence', () => {
     { kind: 'retry', inMs: 0, detail: 'late' },
     { kind: 'fail', detail: 'late' },
     { kind: 'snooze', inMs: 1 },
+    { kind: 'interrupted', usesAttempt: false },
   ]
 
   test.each(settlements)('under another claim nothing is changed: $kind', async (settlement) => {

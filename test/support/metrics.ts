@@ -1,5 +1,5 @@
 import type { AttemptOutcome } from '../../src/domain/transaction.ts'
-import type { Metrics } from '../../src/telemetry/metrics.ts'
+import type { CallOutcome, Metrics } from '../../src/telemetry/metrics.ts'
 
 /** Metrics that remember what was measured. */
 export type RecordingMetrics = Metrics & {
@@ -7,6 +7,8 @@ export type RecordingMetrics = Metrics & {
   latenessMs: number[]
   /** Attempts that have ended, by how; none where there was none. */
   ended: Partial<Record<AttemptOutcome, number>>
+  /** Calls to the target, in the order of their ends. */
+  calls: { outcome: CallOutcome; durationMs: number }[]
   /** Each change of whether the target is failing. */
   failings: boolean[]
 }
@@ -14,12 +16,15 @@ export type RecordingMetrics = Metrics & {
 export function recordingMetrics(): RecordingMetrics {
   const commits: RecordingMetrics['commits'] = []
   const latenessMs: number[] = []
+  const calls: RecordingMetrics['calls'] = []
   const failings: boolean[] = []
   const ended: RecordingMetrics['ended'] = {}
   return {
     commits,
     latenessMs,
     ended,
+    calls,
+    targetCall: (outcome, durationMs) => void calls.push({ outcome, durationMs }),
     webhook() {},
     attempts(outcome, count) {
       if (count > 0) ended[outcome] = (ended[outcome] ?? 0) + count

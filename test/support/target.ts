@@ -131,14 +131,18 @@ export function breakingOff(bytes: string, how: 'end' | 'reset'): Script {
   }
 }
 
-/** Answers with these bytes and then with more and more of the others, as long as they are taken. */
-export function goingOn(bytes: string, more: string): Script {
-  return async ({ write, socket }) => {
+/**
+ * Answers with these bytes and then with the others, again and again, as long as they are taken; after
+ * so many `times` it says nothing more.
+ */
+export function goingOn(bytes: string, more: string, times = Number.POSITIVE_INFINITY): Script {
+  return async ({ write, socket, closed }) => {
     await write(bytes)
-    while (!socket.destroyed) {
+    for (let n = 0; n < times && !socket.destroyed; n++) {
       await write(more)
       await new Promise(setImmediate)
     }
+    await closed
   }
 }
 

@@ -1,8 +1,11 @@
 import { describe, expect, test } from 'bun:test'
+import { closeSync, openSync } from 'node:fs'
 import { ATTEMPT_OUTCOMES } from '../../src/domain/transaction.ts'
 import type { Readings } from '../../src/store/store.ts'
-import { createMetrics, WEBHOOK_RESULTS } from '../../src/telemetry/metrics.ts'
+import { CALL_OUTCOMES, createMetrics, WEBHOOK_RESULTS } from '../../src/telemetry/metrics.ts'
 import { histogramOf, parseExposition, valuesOf } from '../support/metrics.ts'
+
+const onLinux = process.platform === 'linux'
 
 const READINGS: Readings = {
   transactions: { PENDING: 1, PROCESSING: 2, PROCESSED: 3, FAILED: 4 },
@@ -20,6 +23,7 @@ function busyMetrics() {
   const metrics = createMetrics('1.2.3 "x" \\ y\nz')
   for (const result of WEBHOOK_RESULTS) metrics.webhook(result, 3)
   for (const outcome of ATTEMPT_OUTCOMES) metrics.attempts(outcome, 2)
+  for (const outcome of CALL_OUTCOMES) metrics.targetCall(outcome, 30)
   metrics.late(20)
   metrics.commit(7, 4)
   metrics.eventLoopLag(0.5)
@@ -33,6 +37,7 @@ test('every metric has a name with its unit, a type and a sentence of help', asy
     txhook_webhooks_received_total: 'counter',
     txhook_attempts_total: 'counter',
     txhook_ingest_duration_seconds: 'histogram',
+    txhook_target_duration_seconds: 'histogram',
     txhook_job_lateness_seconds: 'histogram',
     txhook_commit_batch_size: 'histogram',
     txhook_commit_duration_seconds: 'histogram',
@@ -43,6 +48,10 @@ test('every metric has a name with its unit, a type and a sentence of help', asy
     txhook_wal_bytes: 'gauge',
     txhook_database_bytes: 'gauge',
     txhook_build_info: 'gauge',
+    process_cpu_seconds_total: 'counter',
+    process_resident_memory_bytes: 'gauge',
+    process_start_time_seconds: 'gauge',
+    ...(onLinux && { process_open_fds: 'gauge', process_max_fds: 'gauge' }),
   })
   for (const { help } of families.values()) expect(help).toMatch(/^[A-Z].*\.$/)
 })
@@ -151,6 +160,56 @@ test('the build is identified by labels, whatever is in them', async () => {
   expect(families.get('txhook_build_info')?.samples).toEqual([
     { name: 'txhook_build_info', labels: { version, bun: Bun.version }, value: 1 },
   ])
+})
+
+test('calls to the target have a series for each outcome, from the start', async () => {
+  const metrics = createMetrics('1')
+  metrics.targetCall('done', 30)
+  metrics.targetCall('done', 40)
+  metrics.targetCall('retry', 15_000)
+  const families = await expose(metrics)
+  const samples = families.get('txhook_target_duration_seconds')?.samples ?? []
+  const values = (name: string, le?: string) =>
+    Object.fromEntries(
+      samples
+        .filter((sample) => sample.name.endsWith(name) && sample.labels.le === le)
+        .map(({ labels, value }) => [labels.outcome, value]),
+    )
+  expect(values('_count')).toEqual({ done: 2, retry: 1, fail: 0 })
+  expect(values('_sum')).toEqual({ done: 0.07, retry: 15, fail: 0 })
+  expect(values('_bucket', '0.05')).toEqual({ done: 2, retry: 0, fail: 0 })
+  expect(values('_bucket', '15')).toEqual({ done: 2, retry: 1, fail: 0 })
+})
+
+describe('what is measured of the process', () => {
+  const process_ = async (metrics: ReturnType<typeof createMetrics>, name: string) =>
+    valuesOf(await expose(metrics), `process_${name}`)['']
+
+  test('is as the system says at each scrape', async () => {
+    const metrics = createMetrics('1')
+    const { user, system } = process.cpuUsage()
+    const seconds = await process_(metrics, 'cpu_seconds_total')
+    expect(seconds).toBeWithin((user + system) / 1e6, (user + system) / 1e6 + 1)
+    const until = performance.now() + 30
+    while (performance.now() < until);
+    expect(await process_(metrics, 'cpu_seconds_total')).toBeGreaterThan(Number(seconds) + 0.01)
+    const memory = process.memoryUsage.rss()
+    expect(await process_(metrics, 'resident_memory_bytes')).toBeWithin(memory / 2, memory * 2)
+    const started = await process_(metrics, 'start_time_seconds')
+    expect(started).toBeWithin(Date.now() / 1000 - process.uptime() - 2, Date.now() / 1000)
+  })
+
+  test.if(onLinux)('is how many files are open, and how many may be', async () => {
+    const metrics = createMetrics('1')
+    const before = Number(await process_(metrics, 'open_fds'))
+    expect(before).toBeGreaterThan(2)
+    const files = Array.from({ length: 5 }, () => openSync('/dev/null', 'r'))
+    expect(await process_(metrics, 'open_fds')).toBe(before + 5)
+    for (const file of files) closeSync(file)
+    expect(await process_(metrics, 'open_fds')).toBe(before)
+    const { stdout } = Bun.spawnSync(['sh', '-c', 'ulimit -n'])
+    expect(String(await process_(metrics, 'max_fds'))).toBe(stdout.toString().trim())
+  })
 })
 
 test('two services in one process count for themselves', async () => {

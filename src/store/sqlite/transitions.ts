@@ -23,6 +23,7 @@ import { prepareStatement, type Values } from './database/statement.ts'
 export type Transitions = ReturnType<typeof createTransitions>
 
 const INTERRUPTED = 'txhook ended in the middle of the attempt'
+const STOPPED = 'txhook was stopped in the middle of the attempt'
 
 /** How an attempt ends. */
 type End = { outcome: AttemptOutcome; httpStatus?: number | undefined; detail?: string | undefined }
@@ -119,6 +120,11 @@ export function createTransitions(connection: Connection, counts: Counts) {
       case 'snooze':
         statements.snoozeJob.run({ id, ...now, runAt: now.steady + settlement.inMs })
         return 'settled'
+      case 'interrupted':
+        // Due as it was: before all that has waited behind it.
+        reopen([id], now, null, { outcome: 'interrupted', detail: STOPPED })
+        if (!settlement.usesAttempt) statements.returnTry.run({ id })
+        return 'settled'
       default:
         return settlement satisfies never
     }
@@ -190,6 +196,7 @@ function prepareTransitions({ client }: Connection) {
       UPDATE jobs SET claim = NULL, attempt_started_at = NULL, changed_at = :steady,
         run_at = coalesce(:runAt, run_at)
       WHERE id OF_KEYS`),
+    returnTry: write('UPDATE jobs SET tries = tries - 1 WHERE id = :id'),
     finishTransactions: change(`
       UPDATE transactions SET status = 'PROCESSED', error = NULL, processed_at = :wall
       WHERE id OF_KEYS`),
