@@ -43,7 +43,7 @@ async function post(
   { transaction, signal }: Attempt,
   { url, secret, timeoutMs, clock }: TargetOptions,
 ): Promise<Outcome> {
-  const body = JSON.stringify(targetJson(transaction))
+  const body = targetJson(transaction)
   const deadline = new AbortController()
   const cancel = clock.after(timeoutMs, () => deadline.abort())
   try {
