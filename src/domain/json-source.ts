@@ -1,7 +1,14 @@
 /** The text of JSON, for what its value loses: the digits of numbers, and the order of members. */
 
-/** A text that is JSON, with the members of its root where that is an object, in their order. */
-export type JsonSource = { readonly text: string; readonly members: readonly Member[] }
+export type JsonSource = {
+  readonly text: string
+  /** The members of the root where that is an object, in their order. */
+  readonly members: readonly Member[]
+  /** Whether there is white space between its tokens. */
+  readonly spaces: boolean
+  /** Whether there are escapes in its strings. */
+  readonly escapes: boolean
+}
 
 /** Where a member is in the text: the quotes around its key, and the character after its colon. */
 type Member = { readonly keyStart: number; readonly keyEnd: number; readonly valueStart: number }
@@ -20,12 +27,13 @@ const OPEN_BRACE = 0x7b
 const CLOSE_BRACE = 0x7d
 
 /**
- * What to know of a text before JSON.parse: where the members of a root object are, how many members
- * all its objects have, duplicates included, and where it first nests deeper than allowed, or -1. It
- * is right up to the first syntax error, where JSON.parse stops.
+ * What to know of a text before JSON.parse. `count` is the number of members of all its objects,
+ * duplicates included; `tooDeepAt` is where it first nests deeper than allowed, or -1. It is right up
+ * to the first syntax error, where JSON.parse stops.
  */
 export function outlineOf(text: string, depthMax: number) {
   const members: Member[] = []
+  let spaces = false
   let count = 0
   let depth = 0
   let keyStart = 0
@@ -42,29 +50,37 @@ export function outlineOf(text: string, depthMax: number) {
         break
       case OPEN_BRACE:
       case OPEN_BRACKET:
-        if (++depth > depthMax) return { count, members, tooDeepAt: i }
+        if (++depth > depthMax) return { members, spaces, count, tooDeepAt: i }
         break
       case CLOSE_BRACE:
       case CLOSE_BRACKET:
         depth--
+        break
+      case SPACE:
+      case TAB:
+      case LINE_FEED:
+      case RETURN:
+        spaces = true
     }
   }
-  return { count, members, tooDeepAt: -1 }
+  return { members, spaces, count, tooDeepAt: -1 }
 }
 
 /** The source of a root member's value; undefined where there is no such member. */
-export function sourceOf({ text, members }: JsonSource, key: string): string | undefined {
-  const i = members.findIndex((member) => keyOf(member, text) === key)
+export function sourceOf(source: JsonSource, key: string): string | undefined {
+  const { text, members } = source
+  const i = members.findIndex((member) => keyOf(member, source) === key)
   const member = members[i]
   return member && text.slice(member.valueStart, endBefore(members[i + 1], text)).trim()
 }
 
 /** The root object without the members of these keys, as compact text. */
-export function objectWithout(keys: readonly string[], { text, members }: JsonSource): string {
+export function objectWithout(keys: readonly string[], source: JsonSource): string {
+  const { text, members, spaces, escapes } = source
   const runs: string[] = [] // of members that lie side by side
   let start: number | undefined
   for (const member of members) {
-    const isKept = !keys.includes(keyOf(member, text))
+    const isKept = !keys.includes(keyOf(member, source))
     if (isKept) start ??= member.keyStart
     else if (start !== undefined) {
       runs.push(text.slice(start, endBefore(member, text)))
@@ -72,12 +88,13 @@ export function objectWithout(keys: readonly string[], { text, members }: JsonSo
     }
   }
   if (start !== undefined) runs.push(text.slice(start, endBefore(undefined, text)))
-  return compactJson(`{${runs.join()}}`)
+  const object = `{${runs.join()}}`
+  return spaces || escapes ? compactJson(object) : object
 }
 
-function keyOf({ keyStart, keyEnd }: Member, text: string): string {
+function keyOf({ keyStart, keyEnd }: Member, { text, escapes }: JsonSource): string {
   const key = text.slice(keyStart + 1, keyEnd)
-  return key.includes('\\') ? JSON.parse(`"${key}"`) : key
+  return escapes && key.includes('\\') ? JSON.parse(`"${key}"`) : key
 }
 
 /** The place of what separates a member, or the end of the object, from the member before. */

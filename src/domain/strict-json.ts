@@ -34,7 +34,7 @@ export function parseStrictJson(bytes: Uint8Array, exempt?: string): StrictJson 
   if (text.startsWith('\ufeff')) return fault('The body begins with a byte order mark.')
 
   const escapes = text.includes('\\')
-  const { count, members, tooDeepAt } = outlineOf(text, DEPTH_MAX)
+  const { members, spaces, count, tooDeepAt } = outlineOf(text, DEPTH_MAX)
   if (tooDeepAt !== -1)
     return fault(`The body nests deeper than ${DEPTH_MAX} at character offset ${tooDeepAt}.`)
 
@@ -49,7 +49,7 @@ export function parseStrictJson(bytes: Uint8Array, exempt?: string): StrictJson 
   inspect(value, findings, undefined, exempt)
   if (findings.fault !== undefined) return fault(findings.fault)
   if (findings.members !== count) return fault(firstFaultIn(text))
-  return { ok: true, value, text, members }
+  return { ok: true, value, text, members, spaces, escapes }
 }
 
 type Findings = { members: number; readonly escapes: boolean; fault: string | undefined }

@@ -146,7 +146,8 @@ test('of all characters there are, those of the contract are refused, and no oth
       amount: '100',
     })
     // Not from text: a million texts take longer than the rest.
-    const found = parseTransaction({ ok: true, value, text: '', members: [] })
+    const source = { text: '', members: [], spaces: false, escapes: false }
+    const found = parseTransaction({ ok: true, value, ...source })
     const refused = Array.isArray(found) ? found.map(({ path }) => path) : []
     const expected = [
       ...(nowhere ? ['transaction_id'] : []),
