@@ -7,6 +7,7 @@ import { type Config, parseNamed } from '../config/read-config.ts'
 import { httpUrl } from '../domain/values.ts'
 import { EXIT, ExitError } from '../exit.ts'
 import { plain, printable } from '../telemetry/escape.ts'
+import { parseExact } from './exact-json.ts'
 import { ADDRESS, configOf, type VerbDeps, withSettings } from './flags.ts'
 
 /** For the server to answer: a retry of a million transactions takes minutes. */
@@ -85,7 +86,7 @@ export function transactionPath(id: string): string {
 }
 
 /**
- * Calls the API of a server, and returns the body of the answer.
+ * Calls the API of a server, and returns the body of the answer, its numbers with all their digits.
  *
  * @throws ExitError where there is no answer, or one that is not a success
  */
@@ -98,7 +99,7 @@ export async function callApi<T = unknown>(
   let problem: string
   try {
     const { status, body } = await ask(`${url}${path}`, { ...request, headers })
-    if (status >= 200 && status <= 299) return JSON.parse(body) as T
+    if (status >= 200 && status <= 299) return parseExact(body) as T
     problem = `answers ${status}: ${problemText(body)}`
   } catch (error) {
     const what = error instanceof SyntaxError ? 'answers no JSON' : "doesn't answer"

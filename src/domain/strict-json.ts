@@ -1,10 +1,7 @@
-/** JSON that all parsers read alike. */
-export type StrictJson = {
-  readonly ok: true
-  readonly value: unknown
-  /** The source text of the root member asked for, where that is a number. */
-  readonly literal: string | undefined
-}
+import { type JsonSource, outlineOf, stringEnd } from './json-source.ts'
+
+/** JSON that all parsers read alike, with what `value` was parsed from. */
+export type StrictJson = JsonSource & { readonly ok: true; readonly value: unknown }
 
 /** Why a body is refused, in one sentence for its sender. Offsets count from 0. */
 export type JsonFault = { readonly ok: false; readonly message: string }
@@ -24,10 +21,9 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
  * so whatever the keys are and however they are escaped, a text with a duplicate has more members
  * than its value has: it is enough to count both. Depth is checked first: the rest may recurse.
  *
- * @param verbatim the root member whose number is wanted as written. It alone may be beyond the
- *   doubles, as its literal can be judged. Its name must be one that JSON can write unescaped.
+ * @param exempt the root member whose number may be beyond the doubles: its source is judged
  */
-export function parseStrictJson(bytes: Uint8Array, verbatim?: string): StrictJson | JsonFault {
+export function parseStrictJson(bytes: Uint8Array, exempt?: string): StrictJson | JsonFault {
   let text: string
   try {
     text = UTF8.decode(bytes)
@@ -38,7 +34,7 @@ export function parseStrictJson(bytes: Uint8Array, verbatim?: string): StrictJso
   if (text.startsWith('\ufeff')) return fault('The body begins with a byte order mark.')
 
   const escapes = text.includes('\\')
-  const { members, tooDeepAt, verbatimAt } = outlineOf(text, escapes, verbatim)
+  const { members, spaces, count, tooDeepAt } = outlineOf(text, DEPTH_MAX)
   if (tooDeepAt !== -1)
     return fault(`The body nests deeper than ${DEPTH_MAX} at character offset ${tooDeepAt}.`)
 
@@ -50,69 +46,10 @@ export function parseStrictJson(bytes: Uint8Array, verbatim?: string): StrictJso
   }
 
   const findings: Findings = { members: 0, escapes, fault: undefined }
-  inspect(value, findings, undefined, verbatim)
+  inspect(value, findings, undefined, exempt)
   if (findings.fault !== undefined) return fault(findings.fault)
-  if (findings.members !== members) return fault(firstFaultIn(text))
-
-  const wanted =
-    verbatim === undefined || verbatimAt === -1
-      ? undefined
-      : (value as Record<string, unknown>)[verbatim]
-  const literal = typeof wanted === 'number' ? literalAt(text, verbatimAt) : undefined
-  return { ok: true, value, literal }
-}
-
-/** What to know before JSON.parse. It is right up to the first syntax error, where that stops. */
-function outlineOf(text: string, escapes: boolean, verbatim: string | undefined) {
-  let members = 0 // of all objects together, duplicates included
-  let verbatimAt = -1 // where the value of the root member asked for begins
-  let depth = 0
-  let keyStart = 0
-  let keyEnd = 0
-  for (let i = 0; i < text.length; i++) {
-    switch (text[i]) {
-      case '"':
-        keyStart = i + 1
-        keyEnd = i = stringEnd(text, keyStart, escapes)
-        break
-      case ':':
-        members++
-        if (
-          depth === 1 &&
-          verbatim !== undefined &&
-          isKey(verbatim, text, keyStart, keyEnd, escapes)
-        )
-          verbatimAt = i + 1
-        break
-      case '{':
-      case '[':
-        if (++depth > DEPTH_MAX) return { members, verbatimAt, tooDeepAt: i }
-        break
-      case '}':
-      case ']':
-        depth--
-    }
-  }
-  return { members, verbatimAt, tooDeepAt: -1 }
-}
-
-/** Where the quote is that ends a string; at or beyond the end of the text if there is none. */
-function stringEnd(text: string, start: number, escapes: boolean): number {
-  if (!escapes) {
-    const quote = text.indexOf('"', start)
-    return quote === -1 ? text.length : quote
-  }
-  let end = start
-  while (end < text.length && text[end] !== '"') end += text[end] === '\\' ? 2 : 1
-  return end
-}
-
-function isKey(name: string, text: string, start: number, end: number, escapes: boolean): boolean {
-  if (end - start === name.length) return text.startsWith(name, start)
-  if (!escapes || end - start > name.length * '\\u0061'.length) return false
-  // Characters that need no escape can only be escaped in this one form.
-  const decode = (_: string, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))
-  return text.slice(start, end).replace(/\\u([\da-fA-F]{4})/g, decode) === name
+  if (findings.members !== count) return fault(firstFaultIn(text))
+  return { ok: true, value, text, members, spaces, escapes }
 }
 
 type Findings = { members: number; readonly escapes: boolean; fault: string | undefined }
@@ -140,12 +77,6 @@ function inspect(value: unknown, findings: Findings, key?: string, exempt?: stri
   }
 }
 
-function literalAt(text: string, start: number): string {
-  let end = start
-  while (text[end] !== ',' && text[end] !== '}') end++
-  return text.slice(start, end).trim()
-}
-
 /** Says where the text first isn't JSON or repeats a key. Only for text known to do either. */
 function firstFaultIn(text: string): string {
   const edges = ' \t\n\r{}[]:,"'
@@ -154,7 +85,7 @@ function firstFaultIn(text: string): string {
   let expected = value
   for (let at = 0, end = 0; at < text.length; at = end) {
     const kind = edges.includes(text.charAt(at)) ? text.charAt(at) : '0'
-    end = kind === '"' ? stringEnd(text, at + 1, true) + 1 : at + 1
+    end = kind === '"' ? stringEnd(text, at + 1) + 1 : at + 1
     while (kind === '0' && end < text.length && !edges.includes(text.charAt(end))) end++
     if (' \t\n\r'.includes(kind)) continue
 

@@ -1,11 +1,11 @@
-/** Transactions as JSON: in answers, and in what the target is sent. */
+/** Transactions as JSON texts: in answers, and in what the target is sent. */
 
 import { isoTime, isoTimeOrNull } from './iso-time.ts'
 import { fieldsJson, type StoredTransaction } from './transaction.ts'
 
 /** A transaction in an answer: the amount in major units, times in ISO 8601. */
-export function transactionJson(stored: StoredTransaction) {
-  return {
+export function transactionJson(stored: StoredTransaction): string {
+  const shown = {
     ...fieldsJson(stored),
     status: stored.status,
     attempts: stored.attempts,
@@ -13,18 +13,22 @@ export function transactionJson(stored: StoredTransaction) {
     processing_started_at: isoTimeOrNull(stored.processingStartedAt),
     processed_at: isoTimeOrNull(stored.processedAt),
     error: stored.error,
-    extra: stored.extra ?? {},
+    extra: {},
   }
+  return withExtra(shown, stored)
 }
 
 /**
  * A transaction for the target: without what changes between attempts, since requests with one
  * `Idempotency-Key` must have the same body (draft-ietf-httpapi-idempotency-key-header, 2.2).
  */
-export function targetJson(stored: StoredTransaction) {
-  return {
-    ...fieldsJson(stored),
-    created_at: isoTime(stored.createdAt),
-    extra: stored.extra ?? {},
-  }
+export function targetJson(stored: StoredTransaction): string {
+  const sent = { ...fieldsJson(stored), created_at: isoTime(stored.createdAt), extra: {} }
+  return withExtra(sent, stored)
+}
+
+/** JSON of an object whose last member is `extra`, with that as text: as a value it loses digits. */
+function withExtra(shown: { extra: object }, { extra }: StoredTransaction): string {
+  const json = JSON.stringify(shown)
+  return extra === null ? json : `${json.slice(0, -'{}}'.length)}${extra}}`
 }

@@ -3,7 +3,9 @@
  * The rules are those of the webhook's contract; nothing here knows of HTTP or of tables.
  */
 
+import { objectWithout, sourceOf } from './json-source.ts'
 import { majorUnits, minorDigits, parseAmount } from './money.ts'
+import type { StrictJson } from './strict-json.ts'
 
 /**
  * The states. PENDING: stored, waiting for its next attempt. PROCESSING: an attempt is under way.
@@ -38,8 +40,11 @@ export type Transaction = {
   amount: number
   /** An ISO 4217 code. */
   currency: string
-  /** The members beyond the five fields; null where there were none. */
-  extra: JsonObject | null
+  /**
+   * The members beyond the five fields, as the text of a JSON object; null where there were none.
+   * Its numbers have the digits that were sent: JSON.parse rounds those that no double holds.
+   */
+  extra: string | null
 }
 
 /** A transaction as it is stored, with its state. Times are wall time in ms since the epoch. */
@@ -81,21 +86,17 @@ const SPACE_AT_AN_END = /^\s|\s$/u
 const DECEPTIVE = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u
 
 /**
- * Reads a transaction from a parsed JSON body.
+ * Reads a transaction from a JSON body. A number as `amount` is judged from its source, since a double
+ * can't tell 0.1 from 0.1000000000000000055.
  *
- * @param value the parsed body
- * @param amountLiteral the JSON source text of `amount` where it is a number: its value is judged
- *   from the text, since a double can't tell 0.1 from 0.1000000000000000055
  * @returns the transaction, or every fault found
  */
-export function parseTransaction(
-  value: unknown,
-  amountLiteral: string | undefined,
-): Transaction | FieldFault[] {
+export function parseTransaction(json: StrictJson): Transaction | FieldFault[] {
+  const { value } = json
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     return [{ path: '', code: 'type', message: 'must be a JSON object' }]
   }
-  const { transaction_id, source_account, destination_account, amount, currency, ...extra } =
+  const { transaction_id, source_account, destination_account, amount, currency } =
     value as JsonObject
   const faults: FieldFault[] = []
 
@@ -113,7 +114,7 @@ export function parseTransaction(
     faults,
   )
   const digits = currencyDigits(currency, faults)
-  const minor = minorUnits(amount, amountLiteral, digits, faults)
+  const minor = minorUnits(amount, json, digits, faults)
   if (transactionId === '.' || transactionId === '..') {
     const message = `must not be "${transactionId}", which no URL can carry`
     faults.push({ path: 'transaction_id', code: 'reserved', message })
@@ -125,7 +126,7 @@ export function parseTransaction(
     destinationAccount,
     amount: minor,
     currency: currency as string,
-    extra: Object.keys(extra).length > 0 ? extra : null,
+    extra: json.members.length > FIELDS.length ? objectWithout(FIELDS, json) : null,
   }
 }
 
@@ -203,19 +204,19 @@ function currencyDigits(value: unknown, faults: FieldFault[]): number | undefine
 
 function minorUnits(
   value: unknown,
-  literal: string | undefined,
+  json: StrictJson,
   digits: number | undefined,
   faults: FieldFault[],
 ): number {
   const path = 'amount'
-  if (typeof value !== 'string' && literal === undefined) {
+  if (typeof value !== 'string' && typeof value !== 'number') {
     faults.push(missingOrType(path, value, 'a number or a decimal string'))
     return 0
   }
   const parsed =
-    literal !== undefined
-      ? parseAmount(literal, 'number', digits)
-      : parseAmount(value as string, 'string', digits)
+    typeof value === 'string'
+      ? parseAmount(value, 'string', digits)
+      : parseAmount(sourceOf(json, path) as string, 'number', digits)
   if (typeof parsed === 'number') return parsed
   faults.push({ path, ...parsed })
   return 0

@@ -68,7 +68,7 @@ export function createApp(deps: AppDeps): App {
         const request = withHost(received)
         checkAccess(request)
         if (extendTimeout) extensions.set(request, extendTimeout)
-        return withCommonHeaders(await app.fetch(request))
+        return withCommonHeaders(withoutBody(request, await app.fetch(request)))
       } catch (error) {
         return withCommonHeaders(failureResponse(error))
       }
@@ -83,6 +83,12 @@ function withCommonHeaders(response: Response): Response {
   if (!headers.has('cache-control')) headers.set('cache-control', 'no-store')
   headers.set('x-content-type-options', 'nosniff')
   return response
+}
+
+/** Of a HEAD whose answer is a stream, Bun would say that the body is chunked. */
+function withoutBody({ method }: Request, response: Response): Response {
+  const isLong = response.headers.has('content-length')
+  return method === 'HEAD' && isLong ? new Response(null, response) : response
 }
 
 /** Without a Host header, as in health checks by HTTP/1.0, Bun's URL is the path alone. */

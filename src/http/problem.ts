@@ -8,6 +8,7 @@ import type { Clock } from '../clock.ts'
 import { InvalidCursor, StorageUnavailable } from '../store/store.ts'
 import type { Log } from '../telemetry/log.ts'
 import { throttle } from '../telemetry/throttle.ts'
+import { jsonResponse } from './json-response.ts'
 
 /** Every error that is answered: its code, status and meaning. */
 export const PROBLEMS = {
@@ -86,9 +87,10 @@ export function problemResponse({ code, message: detail, errors, headers }: Prob
   const title = STATUS_CODES[status]
   const request_id = crypto.randomUUID()
   const body = { type: 'about:blank', title, status, detail, code, request_id, errors }
-  return Response.json(body, {
-    status,
-    headers: { ...headers, 'content-type': 'application/problem+json', [REQUEST_ID]: request_id },
+  return jsonResponse(JSON.stringify(body), status, {
+    ...headers,
+    'content-type': 'application/problem+json',
+    [REQUEST_ID]: request_id,
   })
 }
 

@@ -2,6 +2,7 @@
 
 import type { StoredTransaction } from '../domain/transaction.ts'
 import { transactionJson } from '../domain/transaction-json.ts'
+import { jsonResponse } from './json-response.ts'
 import { Problem } from './problem.ts'
 
 /** A transaction. */
@@ -10,7 +11,7 @@ export function transactionResponse(
   stored: StoredTransaction,
   headers: Readonly<Record<string, string>> = {},
 ): Response {
-  return Response.json(transactionJson(stored), { status, headers })
+  return jsonResponse(transactionJson(stored), status, headers)
 }
 
 /** No transaction has the `transaction_id` in the path. */
@@ -18,7 +19,7 @@ export function throwNotFound(): never {
   throw new Problem('transaction_not_found', 'There is no transaction of this transaction_id.')
 }
 
-/** A page of a list; `next` is the cursor of the next page, null on the last one. */
-export function pageResponse(data: readonly unknown[], next: string | null): Response {
-  return Response.json({ data, next_cursor: next })
+/** A page of a list, each item as JSON text; `next` is the cursor of the next page, null on the last. */
+export function pageResponse(data: readonly string[], next: string | null): Response {
+  return jsonResponse(`{"data":[${data.join()}],"next_cursor":${JSON.stringify(next)}}`)
 }

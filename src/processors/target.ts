@@ -54,7 +54,7 @@ async function post(
   { url, secret, timeoutMs, clock }: TargetOptions,
   send: Send,
 ): Promise<Outcome> {
-  const body = JSON.stringify(targetJson(transaction))
+  const body = targetJson(transaction)
   const deadline = new AbortController()
   const cancel = clock.after(timeoutMs, () => deadline.abort())
   try {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { listeningService, ODD_IDS, run } from '../support/command-line.ts'
+import { transactionBody } from '../support/service.ts'
 
 describe('get', () => {
   test('prints the transaction as indented JSON', async () => {
@@ -10,6 +11,15 @@ describe('get', () => {
     expect([exitCode, errors]).toEqual([0, ''])
     expect(printed).toEqual([JSON.stringify(await server.shown('a'), null, 2)])
     expect(printed[0]).toContain('\n  "status": "FAILED",\n')
+  })
+
+  test('prints numbers with the digits that were sent', async () => {
+    await using server = listeningService()
+    const numbers = '"n":9007199254740993,"a":[1.10,{"b":1e2}],"z":-0'
+    await server.post(`{${numbers},${JSON.stringify(transactionBody()).slice(1)}`)
+    const { printed } = await server.run('get', 'txn_001')
+    expect(printed[0]?.replace(/\s/g, '')).toEndWith(`,"extra":{${numbers}}}`)
+    expect(printed[0]).toContain('\n    "n": 9007199254740993,\n')
   })
 
   test('finds every valid id', async () => {

@@ -19,6 +19,14 @@ describe('list', () => {
     expect(server.requests).toEqual(['GET /v1/transactions?limit=50'])
   })
 
+  test('prints numbers with the digits that were sent', async () => {
+    await using server = listeningService()
+    const numbers = '"n":9007199254740993,"a":[1.10,{"b":1e2}],"z":-0'
+    await server.post(`{${numbers},${JSON.stringify(transactionBody()).slice(1)}`)
+    const { printed } = await server.run('list')
+    expect(printed).toEqual([expect.stringContaining(`,"extra":{${numbers}}}`)])
+  })
+
   test('prints nothing where there are no transactions', async () => {
     await using server = listeningService()
     expect(await server.run('list')).toEqual({ exitCode: 0, printed: [], errors: '' })

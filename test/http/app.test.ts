@@ -42,6 +42,18 @@ describe('HEAD', () => {
       expect(Number(head.headers.get('content-length') ?? bytes)).toBe(bytes)
     },
   )
+
+  test('has the Content-Length of a long answer, on the wire too', async () => {
+    await using service = testService({ flags: { '--port': '0' } })
+    await service.post(transactionBody({ note: 'é😀'.repeat(5_000) }))
+    const url = service.listen()
+    for (const path of ['/v1/transactions/txn_001', '/v1/transactions']) {
+      const { length } = await (await fetch(`${url}${path}`)).bytes()
+      const head = await fetch(`${url}${path}`, { method: 'HEAD' })
+      expect(length).toBeGreaterThan(30_000)
+      expect([path, head.headers.get('content-length')]).toEqual([path, String(length)])
+    }
+  })
 })
 
 describe('an id in the path', () => {

@@ -67,3 +67,20 @@ test('the processor that src/README.md shows compiles and works as it stands the
   const entry = { key: 'txn_001', minorUnits: 10_000, currency: 'USD' }
   expect(booked).toEqual([entry, entry])
 })
+
+test('a processor gets the members beyond the five fields as text, with all their digits', async () => {
+  const given: (string | null)[] = []
+  const processor: CallProcessor = {
+    kind: 'call',
+    async process({ transaction }) {
+      given.push(transaction.extra)
+      return { kind: 'done' }
+    },
+  }
+  await using service = testService({ processor })
+  const extra = '{"booking":9007199254740993,"rates":[1.10,{"x":-0}]}'
+  await service.post(extra.slice(0, -1).concat(',', JSON.stringify(transactionBody()).slice(1)))
+  await service.post(transactionBody({ transaction_id: 'txn_002' }))
+  await service.work()
+  expect(given).toEqual([extra, null])
+})

@@ -56,7 +56,7 @@ describe('a call', () => {
       log: recordingLog(),
       random: () => 0,
     })
-    const sent = sentTransaction({ extra: { script: ['HANG'] } })
+    const sent = sentTransaction({ extra: '{"script":["HANG"]}' })
     const accepted = queue.write(() => transitions.accept(sent, clock.now()))
     const acceptedSync = await disk.next()
     acceptedSync.resolve()

@@ -17,7 +17,7 @@ describe('a new transaction', () => {
   test('is stored with a job that is due at once', async () => {
     await using store = testStore()
     store.clock.stepWall(5000)
-    const sent = sentTransaction({ extra: { note: 'x' } })
+    const sent = sentTransaction({ extra: '{"note":"x"}' })
     const stored = {
       ...sent,
       status: 'PENDING',
@@ -55,15 +55,11 @@ describe('a new transaction', () => {
 
   test('keeps the members beyond the five as they are, those with dangerous names too', async () => {
     await using store = testStore()
-    const text =
-      '{"__proto__":{"admin":true},"constructor":1,"b":[1.5,null,{"é":"\\u0000"}],"a":""}'
-    const extra = JSON.parse(text)
+    const extra =
+      '{"__proto__":{"admin":true},"2":9007199254740993,"1":1.10,"b":[1e2,{"é":"\\u0000"}],"a":""}'
     await store.accept(sentTransaction({ extra }))
-    const found = (await store.find('txn_001'))?.extra
-    expect(JSON.stringify(found)).toBe(text)
-    expect(Object.keys(found ?? {})).toEqual(['__proto__', 'constructor', 'b', 'a'])
-    expect(found).not.toHaveProperty('admin')
-    expect(Object.getPrototypeOf(found)).toBe(Object.prototype)
+    expect((await store.find('txn_001'))?.extra).toBe(extra)
+    expect(store.rows('transactions')).toMatchObject([{ extra }])
   })
 
   test('keeps ids apart that only look alike, and the largest amount exact', async () => {
@@ -80,13 +76,13 @@ describe('a new transaction', () => {
 describe('a transaction that is known', () => {
   test('is replayed as it now is, and nothing is written', async () => {
     await using store = testStore()
-    await store.accept(sentTransaction({ extra: { first: true } }))
+    await store.accept(sentTransaction({ extra: '{"first":true}' }))
     await finishOne(store)
     const before = changes(store)
     const stored = await store.find('txn_001')
-    const again = sentTransaction({ extra: { first: false, more: 1 } })
+    const again = sentTransaction({ extra: '{"first":false,"more":1}' })
     expect(await store.accept(again)).toEqual({ kind: 'replayed', stored } as never)
-    expect(stored).toMatchObject({ status: 'PROCESSED', attempts: 1, extra: { first: true } })
+    expect(stored).toMatchObject({ status: 'PROCESSED', attempts: 1, extra: '{"first":true}' })
     expect(changes(store)).toBe(before)
     expect(store.rows('jobs')).toEqual([])
   })
@@ -185,7 +181,7 @@ describe('a full backlog', () => {
     await using store = testStore({ maxBacklog: 1 })
     const { client } = store.database
     client.run(`PRAGMA max_page_count = ${firstValue(client, 'PRAGMA page_count')}`)
-    const big = sentTransaction({ extra: { big: 'x'.repeat(100_000) } })
+    const big = sentTransaction({ extra: JSON.stringify({ big: 'x'.repeat(100_000) }) })
     await expect(store.accept(big)).rejects.toMatchObject({ reason: 'full' })
     expect(await store.find('txn_001')).toBeUndefined()
     await store.acceptAll('small')

@@ -311,7 +311,7 @@ describe('a list', () => {
 
   test('ends early where its rows are large, and its cursor continues', async () => {
     await using store = testStore()
-    const extra = { note: 'x'.repeat(300_000) }
+    const extra = JSON.stringify({ note: 'x'.repeat(300_000) })
     for (let i = 1; i <= 9; i++) {
       await store.accept(sentTransaction({ transactionId: `txn_${i}`, extra }))
     }

@@ -170,7 +170,7 @@ describe('the sizes', () => {
     await using store = testStore()
     await store.acceptAll('a')
     const before = await store.readings()
-    await store.accept(sentTransaction({ extra: { big: 'x'.repeat(50_000) } }))
+    await store.accept(sentTransaction({ extra: JSON.stringify({ big: 'x'.repeat(50_000) }) }))
     const after = await store.readings()
     expect(after.walBytes).toBeGreaterThan(before.walBytes + 50_000)
     expect(after.databaseBytes).toBeGreaterThan(before.databaseBytes + 45_000)
@@ -183,7 +183,7 @@ describe('the sizes', () => {
 
   test('begin with a log of next to nothing after a restart', async () => {
     await using first = testStore()
-    await first.accept(sentTransaction({ extra: { big: 'x'.repeat(50_000) } }))
+    await first.accept(sentTransaction({ extra: JSON.stringify({ big: 'x'.repeat(50_000) }) }))
     await first.close()
     await using second = testStore({ dataDir: first.dataDir })
     expect((await second.readings()).walBytes).toBeLessThanOrEqual(4096)

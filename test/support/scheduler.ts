@@ -77,7 +77,7 @@ export function scriptedCalls(): ScriptedCalls {
 }
 
 function lineOf({ transaction, attempt }: Attempt): Line {
-  const { script = [] } = (transaction.extra ?? {}) as { script?: Line[] }
+  const { script = [] } = JSON.parse(transaction.extra ?? '{}') as { script?: Line[] }
   return script[Math.min(attempt, script.length) - 1] ?? 'OK'
 }
 
@@ -149,7 +149,8 @@ export function testScheduler(
     log,
     metrics,
     async accept(transactionId, ...script) {
-      const { kind } = await store.accept(sentTransaction({ transactionId, extra: { script } }))
+      const extra = JSON.stringify({ script })
+      const { kind } = await store.accept(sentTransaction({ transactionId, extra }))
       if (kind !== 'accepted') throw new Error(`The transaction was not accepted: ${kind}.`)
       scheduler.wake()
     },

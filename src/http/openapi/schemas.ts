@@ -90,7 +90,7 @@ export const components = {
     Webhook: {
       ...object(fields),
       additionalProperties: true,
-      description: 'Other members are kept, and shown as `extra`.',
+      description: 'Other members are kept, and shown as `extra`, their numbers digit for digit.',
     },
     Transaction: object({
       ...fields,

@@ -33,6 +33,7 @@ export function conflictRoutes({ store }: ConflictDeps) {
   )
 }
 
-function conflictJson({ transactionId, receivedAt, differences }: Conflict) {
-  return { transaction_id: transactionId, received_at: isoTime(receivedAt), differences }
+function conflictJson({ transactionId, receivedAt, differences }: Conflict): string {
+  const received_at = isoTime(receivedAt)
+  return JSON.stringify({ transaction_id: transactionId, received_at, differences })
 }

@@ -3,6 +3,7 @@ import { FILTER_NAMES } from '../../domain/filter.ts'
 import { isoTime, isoTimeOrNull } from '../../domain/iso-time.ts'
 import { transactionJson } from '../../domain/transaction-json.ts'
 import type { AttemptRecord, Store } from '../../store/store.ts'
+import { jsonResponse } from '../json-response.ts'
 import { authenticatedErrors, parametersOf, success } from '../openapi/responses.ts'
 import { LIMIT_DEFAULT, readQuery, readTransactionId } from '../query.ts'
 import { pageResponse, throwNotFound, transactionResponse } from '../response.ts'
@@ -63,7 +64,8 @@ export function transactionRoutes({ store }: TransactionDeps) {
       '/v1/transactions/:transaction_id/attempts',
       async ({ params, request }) => {
         const attempts = await store.attempts(readTransactionId(params, request))
-        return attempts ? Response.json({ data: attempts.map(attemptJson) }) : throwNotFound()
+        if (attempts === undefined) throwNotFound()
+        return jsonResponse(JSON.stringify({ data: attempts.map(attemptJson) }))
       },
       {
         detail: {

@@ -107,7 +107,7 @@ async function readTransaction(request: Request, deps: WebhookDeps): Promise<Tra
   }
   const parsed = parseStrictJson(body, 'amount')
   if (!parsed.ok) throw new Problem('invalid_json', parsed.message)
-  const transaction = parseTransaction(parsed.value, parsed.literal)
+  const transaction = parseTransaction(parsed)
   if (!Array.isArray(transaction)) return transaction
   const detail = 'The body is not a valid transaction: `errors` names every fault.'
   throw new Problem('invalid_transaction', detail, { errors: transaction })

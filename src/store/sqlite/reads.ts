@@ -1,5 +1,5 @@
 import { asc, eq, sql } from 'drizzle-orm'
-import type { JsonObject, StoredTransaction } from '../../domain/transaction.ts'
+import type { StoredTransaction } from '../../domain/transaction.ts'
 import type { AttemptRecord, Readings } from '../store.ts'
 import { type Connection, pragma } from './database/connection.ts'
 import { columnsOf, prepareStatement } from './database/statement.ts'
@@ -9,8 +9,8 @@ import { attempts, jobs, transactions } from './schema.ts'
 export type TransactionRow = typeof transactions.$inferSelect
 
 /** A transaction as everything above sees it. */
-export function fromRow({ id: _, extra, ...row }: TransactionRow): StoredTransaction {
-  return { ...row, extra: extra === null ? null : (JSON.parse(extra) as JsonObject) }
+export function fromRow({ id: _, ...stored }: TransactionRow): StoredTransaction {
+  return stored
 }
 
 /** A transaction by the sender's id. */

@@ -33,14 +33,14 @@ export function createTransitions(connection: Connection, counts: Counts) {
 
   /** Stores a new transaction as PENDING. Returns false where its `transaction_id` is known. */
   function accept(received: Transaction, now: Now): boolean {
-    const { transactionId, sourceAccount, destinationAccount, amount, currency } = received
+    const { transactionId, sourceAccount, destinationAccount, amount, currency, extra } = received
     const { changes, lastInsertRowid } = statements.insertTransaction.run({
       transactionId,
       sourceAccount,
       destinationAccount,
       amount,
       currency,
-      extra: received.extra && JSON.stringify(received.extra),
+      extra,
       wall: now.wall,
     })
     // The unique index on the id decides: no query before is needed.

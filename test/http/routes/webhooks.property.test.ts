@@ -47,8 +47,7 @@ function expectedOf(bytes: Uint8Array): Expected {
   if (depth > 8 || repeated || !readsAlike(value, isObject)) return { status: 400 }
   if (!isObject) return { status: 422, paths: [''] }
 
-  const { transaction_id, source_account, destination_account, amount, currency, ...extra } =
-    value as Fields
+  const { transaction_id, source_account, destination_account, amount, currency } = value as Fields
   const paths: string[] = []
   if (!isIdentifier(transaction_id, 255) || transaction_id === '.' || transaction_id === '..')
     paths.push('transaction_id')
@@ -62,12 +61,52 @@ function expectedOf(bytes: Uint8Array): Expected {
   const texts = { transaction_id, source_account, destination_account, currency } as {
     [name: string]: string
   }
-  return { status: 202, fields: { ...texts, amount: shown(exact) }, extra: JSON.stringify(extra) }
+  const tree = treeOf(text) as Map<string, Tree>
+  const others = new Map([...tree].filter(([name]) => !NAMES.includes(name)))
+  return { status: 202, fields: { ...texts, amount: shown(exact) }, extra: textOf(others) }
 }
+
+/** A JSON value whose members are in the order of the text, and whose numbers are text. */
+type Tree = string | Tree[] | Map<string, Tree>
+
+function treeOf(text: string): Tree {
+  const tokens = tokensOf(text)
+  let next = 0
+  const read = (): Tree => {
+    const token = tokens[next++] as string
+    const close = { '{': '}', '[': ']' }[token]
+    if (close === undefined)
+      return token.startsWith('"') ? JSON.stringify(JSON.parse(token)) : token
+    const members: [string, Tree][] = []
+    const elements: Tree[] = []
+    while (tokens[next] !== close) {
+      if (tokens[next] === ',') next++
+      if (close === ']') elements.push(read())
+      else {
+        const name = JSON.parse(tokens[next] as string) as string
+        next += 2
+        members.push([name, read()])
+      }
+    }
+    next++
+    return close === ']' ? elements : new Map(members)
+  }
+  return read()
+}
+
+/** The one text that a tree has. */
+function textOf(tree: Tree): string {
+  if (typeof tree === 'string') return tree
+  if (Array.isArray(tree)) return `[${tree.map(textOf).join(',')}]`
+  const members = [...tree].map(([name, value]) => `${JSON.stringify(name)}:${textOf(value)}`)
+  return `{${members.join(',')}}`
+}
+
+const tokensOf = (text: string) => text.match(/[{}[\],:]|"(?:[^"\\]|\\.)*"|[^\s{}[\],:"]+/g) ?? []
 
 /** Of JSON text: its depth, whether a key repeats, and the root's amount. */
 function outlineOf(text: string) {
-  const tokens = text.match(/[{}[\],:]|"(?:[^"\\]|\\.)*"|[^\s{}[\],:"]+/g) ?? []
+  const tokens = tokensOf(text)
   const open: Set<unknown>[] = []
   let depth = 0
   let repeated = false
@@ -224,13 +263,14 @@ async function checkMeaning(subject: Subject, expected: Expected, { response, te
 
 const pathsOf = (errors: unknown) => (errors as Fields[]).map(({ path }) => path).sort()
 
-/** GET shows what was sent first. */
+/** GET shows what was sent first: the amount by its value, the other members by their text. */
 function checkShown(text: string, meant: Meant): void {
-  const { extra, ...fields } = JSON.parse(text) as Fields
+  const { extra: _, ...fields } = JSON.parse(text) as Fields
   const { amountText } = outlineOf(text)
   const amount = shown(decimalOf(amountText) as Decimal)
   expect({ ...fields, amount }).toMatchObject(meant.fields)
-  expect(JSON.stringify(extra)).toBe(meant.extra)
+  expect(textOf((treeOf(text) as Map<string, Tree>).get('extra') as Tree)).toBe(meant.extra)
+  expect(text).toEndWith(`,"extra":${meant.extra}}`)
 }
 
 /** Exactly what was answered with a 2xx is stored, as it was sent. */
@@ -239,17 +279,16 @@ async function checkStored({ service, stored }: Subject): Promise<void> {
   let cursor: string | null = ''
   while (cursor !== null) {
     const query = cursor === '' ? '' : `&cursor=${cursor}`
-    const page = (await (await service.get(`/v1/transactions?limit=250${query}`)).json()) as {
-      data: Fields[]
-      next_cursor: string | null
-    }
-    for (const transaction of page.data) {
-      const id = transaction.transaction_id as string
+    const text = await (await service.get(`/v1/transactions?limit=250${query}`)).text()
+    const page = treeOf(text) as Map<string, Tree>
+    for (const transaction of page.get('data') as Tree[]) {
+      const shown = textOf(transaction)
+      const id = (JSON.parse(shown) as Fields).transaction_id as string
       expect(found.has(id)).toBeFalse()
       found.add(id)
-      checkShown(JSON.stringify(transaction), stored.get(id) as Meant)
+      checkShown(shown, stored.get(id) as Meant)
     }
-    cursor = page.next_cursor
+    cursor = JSON.parse(page.get('next_cursor') as string)
   }
   expect(found.size).toBe(stored.size)
 }
@@ -315,12 +354,33 @@ const colliding = fc.record({
   currency: mostly('USD', 'JPY'),
 })
 
+/** A number that JSON.stringify writes as this literal. */
+const { rawJSON, isRawJSON } = JSON as unknown as {
+  rawJSON(literal: string): { rawJSON: string }
+  isRawJSON(value: unknown): value is { rawJSON: string }
+}
+
+/** Numbers in every notation that JSON has, most of which no double would be written as. */
+const numberText = fc.oneof(
+  fc.stringMatching(/^-?(0|[1-9]\d{0,30})(\.\d{1,30})?([eE][+-]?\d{1,2})?$/),
+  fc.constantFrom(
+    ...['9007199254740993', '-9007199254740993', '1.10', '100.00', '1e2', '1E+2', '-0', '-0.0e-0'],
+    ...['0.1000000000000000055', '1e-400', '5e-324', '1.7976931348623157e308', '1e0000000000001'],
+  ),
+)
+
 const extras = fc.dictionary(
   fc.oneof(
     fc.string({ maxLength: 12 }),
-    fc.constantFrom('__proto__', 'constructor', 'extra', 'status', 'id', '0', '', 'Amount'),
+    fc.constantFrom('__proto__', 'constructor', 'extra', 'status', 'id', '0', '', 'Amount', '7'),
   ),
-  fc.jsonValue({ maxDepth: 4 }),
+  fc.oneof(
+    fc.jsonValue({ maxDepth: 4 }),
+    fc.anything({
+      maxDepth: 4,
+      values: [numberText.map(rawJSON), fc.string(), fc.boolean(), fc.constant(null)],
+    }),
+  ),
   { maxKeys: 4 },
 )
 
@@ -394,6 +454,7 @@ function writer(choices: readonly number[]) {
     [0, 1].map((i) => `\\u${point.charCodeAt(i).toString(16)}`).join('')
   const json = (value: unknown): string => {
     if (typeof value === 'string') return string(value)
+    if (isRawJSON(value)) return value.rawJSON
     if (Array.isArray(value)) return `[${value.map((it) => spaced(json(it))).join(',')}]`
     if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null'
     return object(Object.entries(value).map(([name, member]) => [name, json(member)]))

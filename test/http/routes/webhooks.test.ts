@@ -463,8 +463,8 @@ describe('an internal error', () => {
 
   test('affects no other webhook of the same commit', async () => {
     await using service = testService()
-    await service.post(txn('a', { note: 1 }))
-    service.store.database.client.run(`UPDATE transactions SET extra = '{'`)
+    await service.post(txn('a'))
+    service.store.database.client.run(`UPDATE transactions SET currency = 'XXX'`)
     const [good, bad, alsoGood] = [
       service.post(txn('b')),
       service.post(txn('a')),
