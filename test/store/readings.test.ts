@@ -185,7 +185,7 @@ describe('the sizes', () => {
     await using first = testStore()
     await first.accept(sentTransaction({ extra: { big: 'x'.repeat(50_000) } }))
     await first.close()
-    await using second = testStore({ dataDir: first.dataDir })
+    await using second = testStore({ dataDir: first.dataDir, clock: first.clock })
     expect((await second.readings()).walBytes).toBeLessThanOrEqual(4096)
   })
 })

@@ -33,6 +33,12 @@ export function conflictRoutes({ store }: ConflictDeps) {
   )
 }
 
-function conflictJson({ transactionId, receivedAt, differences }: Conflict) {
-  return { transaction_id: transactionId, received_at: isoTime(receivedAt), differences }
+function conflictJson(conflict: Conflict) {
+  return {
+    transaction_id: conflict.transactionId,
+    received_at: isoTime(conflict.receivedAt),
+    last_received_at: isoTime(conflict.lastReceivedAt),
+    count: conflict.count,
+    differences: conflict.differences,
+  }
 }

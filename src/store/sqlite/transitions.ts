@@ -14,7 +14,7 @@
  */
 
 import type { Now } from '../../clock.ts'
-import type { AttemptOutcome, Transaction } from '../../domain/transaction.ts'
+import type { AttemptOutcome, Handled, Transaction } from '../../domain/transaction.ts'
 import type { Claim, Settlement } from '../store.ts'
 import { type Counts, countTransition } from './counts.ts'
 import type { Connection } from './database/connection.ts'
@@ -146,7 +146,12 @@ export function createTransitions(connection: Connection, counts: Counts) {
     return changes
   }
 
-  return { accept, begin, resume, finish, settle, recover, retry }
+  /** Notes that a FAILED transaction is dealt with. */
+  function handle(id: number, { at, note }: Handled): void {
+    statements.handleTransaction.run({ id, at, note })
+  }
+
+  return { accept, begin, resume, finish, settle, recover, retry, handle }
 }
 
 function prepareTransitions({ client }: Connection) {
@@ -206,10 +211,14 @@ function prepareTransitions({ client }: Connection) {
       WHERE id ${IN_IDS} AND finished_at IS NULL`),
 
     insertFailedJobs: write(`
-      INSERT INTO jobs (id, run_at, tries, changed_at)
-      SELECT id, :steady, 0, :steady FROM transactions WHERE id ${IN_IDS} AND status = 'FAILED'`),
-    retryTransactions: write(
-      `UPDATE transactions SET status = 'PENDING' WHERE id ${IN_IDS} AND status = 'FAILED'`,
+      INSERT INTO jobs (id, run_at, tries, changed_at, retried_at)
+      SELECT id, :steady, 0, :steady, :wall FROM transactions
+      WHERE id ${IN_IDS} AND status = 'FAILED'`),
+    retryTransactions: write(`
+      UPDATE transactions SET status = 'PENDING', handled_at = NULL, handled_note = NULL
+      WHERE id ${IN_IDS} AND status = 'FAILED'`),
+    handleTransaction: write(
+      'UPDATE transactions SET handled_at = :at, handled_note = :note WHERE id = :id',
     ),
   }
 }

@@ -64,7 +64,7 @@ export function createWork(connection: Connection, deps: WorkDeps): Work {
     async claim(limit, order) {
       const claim = ++claims
       const rows = await commits.write(() => claimDue(order, limit, clock.now(), claim))
-      const now = clock.now().steady
+      const now = clock.now()
       return rows.map((row) => claimed(row, claim, now))
     },
     settle: (claim, settlement) =>
@@ -73,7 +73,11 @@ export function createWork(connection: Connection, deps: WorkDeps): Work {
 }
 
 /** A transaction and its job. */
-type JobRow = TransactionRow & { runAt: number; attemptStartedAt: number | null; tries: number }
+type JobRow = Omit<TransactionRow, 'dueAt'> & {
+  runAt: number
+  attemptStartedAt: number | null
+  tries: number
+}
 
 /** The row as `begin` leaves it. */
 function begun(row: JobRow, now: Now): JobRow {
@@ -87,16 +91,15 @@ function begun(row: JobRow, now: Now): JobRow {
   }
 }
 
-/** @param now steady time in ms */
-function claimed(row: JobRow, claim: number, now: number): Claimed {
+function claimed(row: JobRow, claim: number, now: Now): Claimed {
   const { runAt, attemptStartedAt, tries, ...transaction } = row
   const { transactionId, attempts: attempt } = transaction
   return {
     claim: { transactionId, attempt, token: String(claim) },
-    transaction: fromRow(transaction),
+    transaction: fromRow({ ...transaction, dueAt: runAt }, now),
     attemptsUsed: tries,
-    lateMs: now - runAt,
-    elapsedMs: now - (attemptStartedAt ?? now),
+    lateMs: now.steady - runAt,
+    elapsedMs: now.steady - (attemptStartedAt ?? now.steady),
   }
 }
 

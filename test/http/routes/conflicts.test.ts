@@ -2,7 +2,13 @@ import { describe, expect, test } from 'bun:test'
 import { pageAt, pagedAt } from '../../support/pages.ts'
 import { type TestService, testService, transactionBody } from '../../support/service.ts'
 
-type ShownConflict = { transaction_id: string; received_at: string; differences: unknown[] }
+type ShownConflict = {
+  transaction_id: string
+  received_at: string
+  last_received_at: string
+  count: number
+  differences: unknown[]
+}
 const PATH = '/v1/conflicts'
 const page = (service: TestService, query = '') => pageAt<ShownConflict>(service, PATH, query)
 const paged = (
@@ -57,6 +63,8 @@ describe('the conflicts', () => {
         {
           transaction_id: 'txn_001',
           received_at: at(1_500),
+          last_received_at: at(1_500),
+          count: 1,
           differences: [
             { field: 'source_account', stored: 'A123', received: 'a123' },
             { field: 'destination_account', stored: 'B456', received: '€/„' },
@@ -86,15 +94,14 @@ describe('the conflicts', () => {
       ['a', 2],
       ['b', 3],
       ['a', 4],
-      ['c', 1],
+      ['c', 5],
     ] as const) {
       service.clock.pass(1_000)
       await conflict(service, id, amount)
     }
     const { data } = await page(service)
-    // The same webhook again is another conflict.
     const expected = [
-      ['c', 1],
+      ['c', 5],
       ['a', 4],
       ['b', 3],
       ['a', 2],
