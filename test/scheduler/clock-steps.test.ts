@@ -90,20 +90,20 @@ async function leftAfterRestarts(
 }
 
 describe('steps of the wall clock and restarts', () => {
-  test.each(CASES)('by %p ms %s a %s leave a wait its end', async (...how) => {
+  test.each(CASES)('by %p ms %s a %s leave a wait its end', async (ms, when, end) => {
     const left = await leftAfterRestarts(
       () => simulatedProcessor(DELAY_MS),
       async (run) => {
         await run.accept('a')
         await run.work()
       },
-      how,
+      [ms, when, end],
     )
     const expected = [1, 2, 3, 4, 5, 6, 7, 8].map((halves) => DELAY_MS - halves * 500)
     expect(left).toEqual(expected)
   })
 
-  test.each(CASES)('by %p ms %s a %s leave a Retry-After its end', async (...how) => {
+  test.each(CASES)('by %p ms %s a %s leave a Retry-After its end', async (ms, when, end) => {
     const left = await leftAfterRestarts(
       scriptedCalls,
       async (run) => {
@@ -112,7 +112,7 @@ describe('steps of the wall clock and restarts', () => {
         const retry = { kind: 'retry', inMs: 60_000, detail: 'later' } as const
         expect(await run.store.work.settle(claim, retry)).toBe('settled')
       },
-      how,
+      [ms, when, end],
     )
     const expected = [1, 2, 3, 4, 5, 6, 7, 8].map((halves) => 60_000 - halves * 500)
     expect(left).toEqual(expected)
