@@ -112,6 +112,20 @@ describe('the conflicts', () => {
     expect(data.map(({ received_at }) => received_at)).toEqual(times)
   })
 
+  test('that are identical are one row, with how many there were and when', async () => {
+    await using service = testService()
+    await service.post(txn('a'))
+    for (const amount of [1, 2, 1, 1]) {
+      service.clock.pass(1_000)
+      await conflict(service, 'a', amount)
+    }
+    const { data } = await page(service)
+    expect(data.map(({ differences: _, ...row }) => row)).toEqual([
+      { transaction_id: 'a', received_at: at(2_000), last_received_at: at(2_000), count: 1 },
+      { transaction_id: 'a', received_at: at(1_000), last_received_at: at(4_000), count: 3 },
+    ])
+  })
+
   test('of one transaction are found by its id, whatever it is', async () => {
     await using service = testService()
     const ids = ['a', 'A', 'a&b=c', '%', '💶', "' OR 1=1 --", 'x y']
