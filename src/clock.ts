@@ -30,23 +30,56 @@ export type Boot = { id: string; ms: number }
 /** setTimeout takes a signed 32-bit number of milliseconds; a longer one fires at once. */
 const TIMEOUT_MS_MAX = 2 ** 31 - 1
 
+/** A jump of the wall clock by so much makes it worth asking whether the machine slept. */
+const JUMP_MS_MIN = 1_000
+
+/** What time is read from. `monotonic` may stand still while the machine sleeps; `boot` does not. */
+export type TimeSources = {
+  wall(): number
+  monotonic(): number
+  boot(): Boot | undefined
+}
+
+const SYSTEM: TimeSources = {
+  wall: () => Date.now(),
+  monotonic: () => performance.now(),
+  boot: readBoot,
+}
+
 /** The machine's clocks. */
-export function systemClock(): Clock {
-  let origin = Date.now() - performance.now()
-  const steady = () => Math.floor(origin + performance.now())
+export function systemClock({ wall: readWall, monotonic, boot }: TimeSources = SYSTEM): Clock {
+  let origin = readWall() - monotonic()
+  const steady = () => Math.floor(origin + monotonic())
+  const sinceBoot = () => {
+    const now = boot()
+    return now && now.ms - monotonic()
+  }
+  /** Time since the boot minus monotonic time: it grows while the machine sleeps. */
+  let asleep = sinceBoot()
   /** Kept while it is right to the millisecond, so that a wait is as long by both kinds of time. */
   let wallAhead = 0
+
+  /** The time that the machine slept has passed for schedules too, as it has for the next process. */
+  function catchUp(): void {
+    const now = sinceBoot()
+    if (now === undefined || asleep === undefined || now - asleep < JUMP_MS_MIN) return
+    origin += now - asleep
+    asleep = now
+  }
+
   return {
     now() {
+      const wall = readWall()
+      const ahead = wall - steady()
+      if (Math.abs(ahead - wallAhead) >= JUMP_MS_MIN) catchUp()
       const now = steady()
-      const wall = Date.now()
       if (Math.abs(wall - now - wallAhead) > 1) wallAhead = wall - now
       return { wall: now + wallAhead, steady: now }
     },
-    monotonic: () => performance.now(),
-    boot: readBoot,
+    monotonic,
+    boot,
     setSteady(time) {
-      origin = time - performance.now()
+      origin = time - monotonic()
     },
     after(delay, callback) {
       let timer: Timer

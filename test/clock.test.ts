@@ -1,4 +1,4 @@
-import { expect, test } from 'bun:test'
+import { describe, expect, test } from 'bun:test'
 import { uptime } from 'node:os'
 import { systemClock } from '../src/clock.ts'
 
@@ -42,4 +42,43 @@ test('a timer that is cancelled does not fire, and one that is due does', async 
   })
   await promise
   expect(fired).toEqual(['due'])
+})
+
+describe('a machine', () => {
+  /** Its time, which the test lets go on. */
+  function machine() {
+    const time = { wall: 1_000_000, monotonic: 5_000, boot: 70_000 }
+    const clock = systemClock({
+      wall: () => time.wall,
+      monotonic: () => time.monotonic,
+      boot: () => ({ id: 'boot', ms: time.boot }),
+    })
+    clock.setSteady(2_000_000)
+    const pass = (ms: number, clocks: (keyof typeof time)[]) => {
+      for (const each of clocks) time[each] += ms
+    }
+    return { clock, pass }
+  }
+
+  test('that sleeps lets time go on for schedules, once', () => {
+    const { clock, pass } = machine()
+    clock.now()
+    for (const hour of [1, 2]) {
+      pass(3_600_000, ['wall', 'boot'])
+      pass(100, ['wall', 'boot', 'monotonic'])
+      const passed = hour * 3_600_100
+      expect(clock.now()).toEqual({ wall: 1_000_000 + passed, steady: 2_000_000 + passed })
+      expect(clock.now()).toEqual({ wall: 1_000_000 + passed, steady: 2_000_000 + passed })
+    }
+  })
+
+  test('whose wall clock is stepped does not', () => {
+    const { clock, pass } = machine()
+    for (const step of [3_600_000, -7_200_000]) {
+      const { wall, steady } = clock.now()
+      pass(step, ['wall'])
+      pass(100, ['wall', 'boot', 'monotonic'])
+      expect(clock.now()).toEqual({ wall: wall + step + 100, steady: steady + 100 })
+    }
+  })
 })

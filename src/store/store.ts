@@ -138,15 +138,11 @@ export type Acceptance =
 /** Who asked for something: the fingerprint of an API key, or `anonymous`. */
 export type Actor = string
 
-export type RetryResult =
-  | { kind: 'retried'; stored: StoredTransaction }
-  | { kind: 'not_failed'; stored: StoredTransaction }
-  | { kind: 'unknown' }
+/** It is in another state, or there is no such transaction: nothing is written. */
+export type NotFailed = { kind: 'not_failed'; stored: StoredTransaction } | { kind: 'unknown' }
 
-export type HandledResult =
-  | { kind: 'handled'; stored: StoredTransaction }
-  | { kind: 'not_failed'; stored: StoredTransaction }
-  | { kind: 'unknown' }
+export type RetryResult = { kind: 'retried'; stored: StoredTransaction } | NotFailed
+export type HandledResult = { kind: 'handled'; stored: StoredTransaction } | NotFailed
 
 /** How many transactions matched, and how many of these are PENDING again: none in a dry run. */
 export type BulkRetryResult = { matched: number; retried: number }

@@ -144,7 +144,10 @@ export const backsteps = sqliteTable('backsteps', {
   id: integer('id').primaryKey(),
 })
 
-/** One row: keys of `transactions` up to the highest that have no row. A trigger counts deletions. */
+/**
+ * One row: keys of `transactions` up to the highest that have no row. A trigger counts deletions. The
+ * key of a deleted newest transaction is given again, but while a process runs keys must rise.
+ */
 export const gaps = sqliteTable('gaps', {
   /** Always 1. */
   id: integer('id').primaryKey(),
