@@ -2,16 +2,21 @@
  * Time. No other file reads it from the system.
  *
  * Wall time is what the machine's clock says, for records that people read. Steady time is for
- * schedules: it begins at the wall time of the start (or later, see `advanceTo`) and then follows the
- * monotonic clock, so that a step of the wall clock neither delays a job nor makes it early. Both are
- * integer ms since the epoch.
+ * schedules: it follows the monotonic clock, so that a step of the wall clock neither delays a job
+ * nor makes it early, and the store lets it go on from one process to the next. It begins at the wall
+ * time of the first start. Both are integer ms since the epoch.
  */
+
+import { readFileSync } from 'node:fs'
+
 export type Clock = {
   now(): Now
   /** Monotonic time in ms, with fractions: for durations alone. */
   monotonic(): number
-  /** Moves steady time forward to `time` where it is behind. Returns by how many ms. */
-  advanceTo(time: number): number
+  /** How long ago the machine was started; undefined where the system doesn't say. */
+  boot(): Boot | undefined
+  /** Lets steady time go on from here: at the start, before it is used. */
+  setSteady(time: number): void
   /** Calls `callback` once after `delay` ms, however long. Returns a function that cancels it. */
   after(delay: number, callback: () => void): () => void
 }
@@ -19,27 +24,62 @@ export type Clock = {
 /** The present, by both kinds of time. */
 export type Now = { wall: number; steady: number }
 
+/** `id`: that of this start of the machine. `ms`: the time since, which no step of a clock changes. */
+export type Boot = { id: string; ms: number }
+
 /** setTimeout takes a signed 32-bit number of milliseconds; a longer one fires at once. */
 const TIMEOUT_MS_MAX = 2 ** 31 - 1
 
+/** A jump of the wall clock by so much makes it worth asking whether the machine slept. */
+const JUMP_MS_MIN = 1_000
+
+/** What time is read from. `monotonic` may stand still while the machine sleeps; `boot` does not. */
+export type TimeSources = {
+  wall(): number
+  monotonic(): number
+  boot(): Boot | undefined
+}
+
+const SYSTEM: TimeSources = {
+  wall: () => Date.now(),
+  monotonic: () => performance.now(),
+  boot: readBoot,
+}
+
 /** The machine's clocks. */
-export function systemClock(): Clock {
-  let origin = Date.now() - performance.now()
-  const steady = () => Math.floor(origin + performance.now())
+export function systemClock({ wall: readWall, monotonic, boot }: TimeSources = SYSTEM): Clock {
+  let origin = readWall() - monotonic()
+  const steady = () => Math.floor(origin + monotonic())
+  const sinceBoot = () => {
+    const now = boot()
+    return now && now.ms - monotonic()
+  }
+  /** Time since the boot minus monotonic time: it grows while the machine sleeps. */
+  let asleep = sinceBoot()
   /** Kept while it is right to the millisecond, so that a wait is as long by both kinds of time. */
   let wallAhead = 0
+
+  /** The time that the machine slept has passed for schedules too, as it has for the next process. */
+  function catchUp(): void {
+    const now = sinceBoot()
+    if (now === undefined || asleep === undefined || now - asleep < JUMP_MS_MIN) return
+    origin += now - asleep
+    asleep = now
+  }
+
   return {
     now() {
+      const wall = readWall()
+      const ahead = wall - steady()
+      if (Math.abs(ahead - wallAhead) >= JUMP_MS_MIN) catchUp()
       const now = steady()
-      const wall = Date.now()
       if (Math.abs(wall - now - wallAhead) > 1) wallAhead = wall - now
       return { wall: now + wallAhead, steady: now }
     },
-    monotonic: () => performance.now(),
-    advanceTo(time) {
-      const behind = Math.max(time - steady(), 0)
-      origin += behind
-      return behind
+    monotonic,
+    boot,
+    setSteady(time) {
+      origin = time - monotonic()
     },
     after(delay, callback) {
       let timer: Timer
@@ -50,5 +90,16 @@ export function systemClock(): Clock {
       arm(delay)
       return () => clearTimeout(timer)
     },
+  }
+}
+
+/** Linux counts the time in which the machine sleeps too. Elsewhere it can't be read from a file. */
+function readBoot(): Boot | undefined {
+  try {
+    const id = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+    const seconds = Number.parseFloat(readFileSync('/proc/uptime', 'utf8'))
+    return id === '' || Number.isNaN(seconds) ? undefined : { id, ms: Math.round(seconds * 1000) }
+  } catch {
+    return undefined
   }
 }

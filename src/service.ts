@@ -57,7 +57,7 @@ const ANSWER_S_MAX = 255
  */
 export function openService(config: Config, deps: ServiceDeps): Service {
   const { clock, log, random, onFatal } = deps
-  const { dataDir, maxBacklog, concurrency, maxAttempts } = config
+  const { dataDir, simulate, maxBacklog, concurrency, maxAttempts } = config
   const measured = createMetrics(VERSION)
   const noteWork = watchEventLoopLag(clock, measured.eventLoopLag)
   const metrics = {
@@ -70,7 +70,8 @@ export function openService(config: Config, deps: ServiceDeps): Service {
   const processor = deps.processor ?? createProcessor(config, clock)
   const hasTarget = processor.kind === 'call'
   const processing = hasTarget ? 'calls' : 'waits'
-  const store = openStore({ dataDir, clock, log, maxBacklog, processing, metrics, onFatal })
+  const how = { processing, simulate } as const
+  const store = openStore({ dataDir, clock, log, maxBacklog, ...how, metrics, onFatal })
   const { work } = store
   const common = { clock, log, random, metrics }
   const scheduler = new Scheduler({ ...common, work, processor, concurrency, maxAttempts })

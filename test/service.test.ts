@@ -15,6 +15,8 @@ test('a transaction goes from PENDING through PROCESSING to PROCESSED', async ()
     created_at: '2026-01-01T00:00:00.000Z',
     processing_started_at: null,
     processed_at: null,
+    next_attempt_at: '2026-01-01T00:00:00.000Z',
+    handled: null,
     error: null,
     extra: {},
   })

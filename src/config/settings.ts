@@ -48,6 +48,14 @@ export const SETTINGS = {
     help: 'directory of txhook.db and all else that must outlive the process',
     parse: nonEmpty,
   },
+  simulate: {
+    flag: '--simulate',
+    variable: 'TXHOOK_SIMULATE',
+    default: 'false',
+    help: 'allow simulated calls on a data directory that has had a target',
+    switch: true,
+    parse: trueOrFalse,
+  },
   processingDelayMs: {
     flag: '--processing-delay-ms',
     variable: 'TXHOOK_PROCESSING_DELAY_MS',
@@ -116,10 +124,7 @@ export const SETTINGS = {
     default: 'false',
     help: 'listen on any host without webhook secrets or API keys',
     switch: true,
-    parse(text) {
-      if (text !== 'true' && text !== 'false') throwBadValue('must be true or false')
-      return text === 'true'
-    },
+    parse: trueOrFalse,
   },
   maxBodyBytes: {
     flag: '--max-body-bytes',
@@ -159,6 +164,11 @@ type ValueOf<Row extends Setting> =
 
 function nonEmpty(text: string): string {
   return text === '' ? throwBadValue('must not be empty') : text
+}
+
+function trueOrFalse(text: string): boolean {
+  if (text !== 'true' && text !== 'false') throwBadValue('must be true or false')
+  return text === 'true'
 }
 
 /** Reads a list separated by commas, or by line ends in a file. A bad value is not shown. */

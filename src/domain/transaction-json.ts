@@ -12,6 +12,8 @@ export function transactionJson(stored: StoredTransaction): string {
     created_at: isoTime(stored.createdAt),
     processing_started_at: isoTimeOrNull(stored.processingStartedAt),
     processed_at: isoTimeOrNull(stored.processedAt),
+    next_attempt_at: isoTimeOrNull(stored.nextAttemptAt),
+    handled: stored.handled && { at: isoTime(stored.handled.at), note: stored.handled.note },
     error: stored.error,
     extra: {},
   }

@@ -56,9 +56,19 @@ export type StoredTransaction = Transaction & {
   /** When the first attempt began. */
   processingStartedAt: number | null
   processedAt: number | null
+  /** When a PENDING one is due; null in every other state. */
+  nextAttemptAt: number | null
+  /** Of a FAILED one that somebody has dealt with elsewhere. */
+  handled: Handled | null
   /** Why the last attempt did not succeed. */
   error: string | null
 }
+
+/** When it was noted that a transaction is dealt with, and what was noted. */
+export type Handled = { at: number; note: string }
+
+/** Of a note, in UTF-16 code units. */
+export const NOTE_LENGTH_MAX = 500
 
 /** One faulty field: which, a code for programs, and what is wrong with it in words. */
 export type FieldFault = { path: string; code: FieldFaultCode; message: string }

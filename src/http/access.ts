@@ -4,6 +4,7 @@
  */
 
 import { createHash, timingSafeEqual } from 'node:crypto'
+import type { Actor } from '../store/store.ts'
 import { notFound, Problem } from './problem.ts'
 
 /** Health checks have no key, webhooks are signed, and the docs contain no data. */
@@ -61,12 +62,29 @@ export function pathOf(url: string): string {
 /** Keys are compared by their SHA-256: the time that this takes does not depend on the keys. */
 function checkKey(authorization: string | null, digests: readonly Buffer[]): void {
   if (authorization === null) throw unauthorized('The header Authorization is missing.')
-  const key = /^bearer +(\S+)$/i.exec(authorization)?.[1]
+  const key = bearerKey(authorization)
   if (key === undefined) throw unauthorized('The header Authorization must be "Bearer KEY".')
   const digest = digestOf(key)
   // All are compared, also after a match.
   const matches = digests.filter((candidate) => timingSafeEqual(candidate, digest))
   if (matches.length === 0) throw unauthorized('The API key is not known.')
+}
+
+/** In bytes: two keys of an operator differ in it. */
+const FINGERPRINT_BYTES = 4
+
+/**
+ * Who sent a request that has passed the access check, for the records: the first 8 hex digits of the
+ * SHA-256 of its API key; `anonymous` where none is needed.
+ */
+export function actorOf({ headers }: Request, apiKeys: readonly string[]): Actor {
+  const key = bearerKey(headers.get('authorization') ?? '')
+  if (apiKeys.length === 0 || key === undefined) return 'anonymous'
+  return digestOf(key).toString('hex', 0, FINGERPRINT_BYTES)
+}
+
+function bearerKey(authorization: string): string | undefined {
+  return /^bearer +(\S+)$/i.exec(authorization)?.[1]
 }
 
 function digestOf(key: string): Buffer {

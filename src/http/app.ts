@@ -11,6 +11,7 @@ import {
 } from './problem.ts'
 import { type ConflictDeps, conflictRoutes } from './routes/conflicts.ts'
 import { docsRoutes } from './routes/docs.ts'
+import { type HandledDeps, handledRoute } from './routes/handled.ts'
 import { type HealthDeps, healthRoutes } from './routes/health.ts'
 import { type MetricsDeps, metricsRoute } from './routes/metrics.ts'
 import { type RetryDeps, retryRoutes } from './routes/retries.ts'
@@ -21,6 +22,7 @@ export type AppDeps = HealthDeps &
   MetricsDeps &
   TransactionDeps &
   Omit<RetryDeps, 'extendTimeout'> &
+  HandledDeps &
   ConflictDeps &
   WebhookDeps &
   FailureDeps & { version: string; config: Pick<Config, 'apiKeys'> }
@@ -45,6 +47,7 @@ export function createApp(deps: AppDeps): App {
     .use(webhookRoutes(deps))
     .use(transactionRoutes(deps))
     .use(retryRoutes({ ...deps, extendTimeout: (request) => extensions.get(request)?.() }))
+    .use(handledRoute(deps))
     .use(conflictRoutes(deps))
     .use(metricsRoute(deps))
     .use(docsRoutes(deps.version))

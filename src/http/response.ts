@@ -19,6 +19,12 @@ export function throwNotFound(): never {
   throw new Problem('transaction_not_found', 'There is no transaction of this transaction_id.')
 }
 
+/** The transaction in the path is in another state than FAILED. */
+export function throwNotFailed({ status }: StoredTransaction, detail: string): never {
+  const errors = [{ path: 'status', code: 'not_failed', message: `is ${status}` }]
+  throw new Problem('transaction_not_failed', detail, { errors })
+}
+
 /** A page of a list, each item as JSON text; `next` is the cursor of the next page, null on the last. */
 export function pageResponse(data: readonly string[], next: string | null): Response {
   return jsonResponse(`{"data":[${data.join()}],"next_cursor":${JSON.stringify(next)}}`)

@@ -38,17 +38,23 @@ export type Store = {
    * @throws InvalidCursor
    */
   conflicts(transactionId: string | undefined, page: PageRequest): Promise<Page<Conflict>>
-  /** Gives a FAILED transaction all its attempts again, the first at once. */
-  retry(transactionId: string): Promise<RetryResult>
+  /** Gives a FAILED transaction all its attempts again, the first at once. Recorded, with who asked. */
+  retry(transactionId: string, by: Actor): Promise<RetryResult>
   /**
    * Retries the FAILED transactions of a filter, or only counts them. A large number takes many
-   * commits: where one of them fails, those before it stand, and the same call continues.
+   * commits: where one of them fails, those before it stand, and the same call continues. Recorded,
+   * with who asked, where any was retried.
    */
   retryAll(
     filter: TransactionFilter,
-    options: { dryRun: boolean },
+    options: { dryRun: boolean; by: Actor },
     signal?: AbortSignal,
   ): Promise<BulkRetryResult>
+  /**
+   * Notes that a FAILED transaction is dealt with elsewhere, in place of an earlier note. Recorded,
+   * with who asked.
+   */
+  handled(transactionId: string, note: string, by: Actor): Promise<HandledResult>
   /** For the scheduler. */
   work: Work
   /** For the metrics: costs the same however large the database is. */
@@ -69,7 +75,8 @@ export type Work = {
   /**
    * When there is work: in how many ms the next job is due, 0 or less where one is, undefined where
    * there is none. Where several processes share the data, it also ends the attempts of one that is
-   * gone, as `start` does. It writes nothing where this is the only process.
+   * gone, as `start` does. It writes nothing where this is the only process, but for what the next
+   * one needs to know of the clock, when that was stepped.
    */
   tick(maxAttempts: number): Promise<{ interrupted: number; dueInMs: number | undefined }>
   /**
@@ -122,15 +129,22 @@ export type Acceptance =
   | { kind: 'accepted'; stored: StoredTransaction }
   /** Known: nothing is written. */
   | { kind: 'replayed'; stored: StoredTransaction }
-  /** Known with other content: the stored one is unchanged, and the differences are kept. */
+  /**
+   * Known with other content: the stored one is unchanged. The differences are kept, unless there are
+   * a hundred others of the same transaction.
+   */
   | { kind: 'conflict'; differences: Difference[] }
   /** New, and there is no room for more unfinished transactions: nothing is written. */
   | { kind: 'backlog_full' }
 
-export type RetryResult =
-  | { kind: 'retried'; stored: StoredTransaction }
-  | { kind: 'not_failed'; stored: StoredTransaction }
-  | { kind: 'unknown' }
+/** Who asked for something: the fingerprint of an API key, or `anonymous`. */
+export type Actor = string
+
+/** It is in another state, or there is no such transaction: nothing is written. */
+export type NotFailed = { kind: 'not_failed'; stored: StoredTransaction } | { kind: 'unknown' }
+
+export type RetryResult = { kind: 'retried'; stored: StoredTransaction } | NotFailed
+export type HandledResult = { kind: 'handled'; stored: StoredTransaction } | NotFailed
 
 /** How many transactions matched, and how many of these are PENDING again: none in a dry run. */
 export type BulkRetryResult = { matched: number; retried: number }
@@ -152,12 +166,19 @@ export type AttemptRecord = {
   detail: string | null
 }
 
-/** A webhook with a known `transaction_id` and other content. */
-export type Conflict = { transactionId: string; receivedAt: number; differences: Difference[] }
+/** Webhooks with a known `transaction_id` and other content, `count` of them with the same. */
+export type Conflict = {
+  transactionId: string
+  /** Of the first and of the last of them. */
+  receivedAt: number
+  lastReceivedAt: number
+  count: number
+  differences: Difference[]
+}
 
 export type Readings = {
   transactions: Readonly<Record<StoredTransaction['status'], number>>
-  /** When the oldest unfinished transaction was accepted; undefined: none is unfinished. */
+  /** When the oldest unfinished transaction was accepted or retried; undefined: there is none. */
   oldestUnfinishedAt: number | undefined
   walBytes: number
   databaseBytes: number

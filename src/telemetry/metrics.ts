@@ -105,7 +105,7 @@ export function createMetrics(version: string): Metrics & Exposition {
   })
   const oldest = gauge(
     'txhook_oldest_unfinished_age_seconds',
-    'How long ago the oldest unfinished transaction was accepted; 0 where there is none.',
+    'How long ago the oldest unfinished transaction was accepted or retried; 0 where there is none.',
   )
   const failing = gauge(
     'txhook_target_failing',

@@ -140,8 +140,11 @@ describe.each(BAD)('the setting %s', (key, values) => {
 
 test('these tests cover every setting', () => {
   const known = new Set<string>([...GOOD, ...BAD].map(([key]) => key))
-  // The only flag without a value: see below.
-  expect(Object.keys(SETTINGS).filter((key) => !known.has(key))).toEqual(['allowInsecure'])
+  // The flags without a value: see below.
+  expect(Object.keys(SETTINGS).filter((key) => !known.has(key))).toEqual([
+    'simulate',
+    'allowInsecure',
+  ])
 })
 
 test('a configuration is frozen', () => {
@@ -164,8 +167,8 @@ test('API keys may be any visible ASCII, with spaces around the commas', () => {
   expect(config({ '--api-keys': `${keys} , a,\tb ` }).apiKeys).toEqual([keys, 'a', 'b'])
 })
 
-describe('--allow-insecure', () => {
-  const { flag, variable } = SETTINGS.allowInsecure
+describe.each(['simulate', 'allowInsecure'] as const)('the switch %s', (name) => {
+  const { flag, variable } = SETTINGS[name]
 
   test.each([
     [{}, {}, false],
@@ -181,7 +184,7 @@ describe('--allow-insecure', () => {
   ] as [Flags, Environment, boolean][])(
     'is read from %j and %j as %p',
     (flags, environment, allowed) => {
-      expect(config(flags, environment).allowInsecure).toBe(allowed)
+      expect(config(flags, environment)[name]).toBe(allowed)
     },
   )
 

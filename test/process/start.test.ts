@@ -155,6 +155,21 @@ describe('exit codes', () => {
     expect(readFileSync(path).equals(before)).toBeTrue()
   })
 
+  test('a start without a target where there was one is exit 2, unless it is meant', async () => {
+    using directory = temporaryDirectory()
+    const cwd = directory.path
+    await using first = await startTxhook({ cwd, args: ['--target-url', 'http://127.0.0.1:9/'] })
+    await first.end('SIGTERM')
+    const { exitCode, stderr } = await runToEnd({ cwd, args: ['--port', '0'] })
+    expect(exitCode).toBe(2)
+    expect(stderr).toContain('--target-url is not set')
+    expect(stderr).toContain('--simulate')
+    await using second = await startTxhook({ cwd, environment: { TXHOOK_SIMULATE: 'true' } })
+    expect((await second.post(transactionBody())).status).toBe(202)
+    await second.end('SIGTERM')
+    expect((await runToEnd({ cwd, args: ['--port', '0'] })).exitCode).toBe(2)
+  })
+
   test('version and --version print the version, --help the verbs', async () => {
     using directory = temporaryDirectory()
     for (const word of ['version', '--version']) {

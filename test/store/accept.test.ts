@@ -25,6 +25,8 @@ describe('a new transaction', () => {
       createdAt: START + 5000,
       processingStartedAt: null,
       processedAt: null,
+      nextAttemptAt: START + 5000,
+      handled: null,
       error: null,
     } as const
     expect(await store.accept(sent)).toEqual({ kind: 'accepted', stored })

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import type { TransactionFilter } from '../../src/domain/filter.ts'
 import type { StoredTransaction } from '../../src/domain/transaction.ts'
 import { createAccept } from '../../src/store/sqlite/accept.ts'
+import { createBacksteps } from '../../src/store/sqlite/backsteps.ts'
 import { createList } from '../../src/store/sqlite/list.ts'
 import { prepareScan } from '../../src/store/sqlite/scan.ts'
 import { ScanQueue } from '../../src/store/sqlite/scan-queue.ts'
@@ -281,7 +282,8 @@ describe('a list', () => {
     const scan = prepareScan(database)
     const list = createList({ scan, scanQueue: new ScanQueue(), commits: queue, clock })
     const transitions = createTransitions(database, counts)
-    const accept = createAccept(database, { counts, maxBacklog: 10, transitions })
+    const backsteps = createBacksteps(database)
+    const accept = createAccept(database, { counts, maxBacklog: 10, transitions, backsteps })
     const accepted = queue.write(() => accept(sentTransaction(), clock.now()))
     const sync = await disk.next()
     let answered = false
@@ -400,7 +402,13 @@ describe('the conflicts', () => {
     await using store = await storeWithConflicts()
     const differences = [{ field: 'amount', stored: 100, received: 0.04 }]
     expect((await store.conflicts('even', FIRST)).data as unknown[]).toEqual([
-      { transactionId: 'even', receivedAt: START + 4, differences },
+      {
+        transactionId: 'even',
+        receivedAt: START + 4,
+        lastReceivedAt: START + 4,
+        count: 1,
+        differences,
+      },
     ])
   })
 })

@@ -1,9 +1,11 @@
+import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
-import { statSync } from 'node:fs'
+import { cpSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Counts } from '../../src/store/sqlite/counts.ts'
 import type { Claimed, Settlement } from '../../src/store/store.ts'
 import { START } from '../support/clock.ts'
+import { temporaryDirectory } from '../support/service.ts'
 import {
   claimOne,
   countsOf,
@@ -134,7 +136,111 @@ describe('the transactions by state', () => {
   })
 })
 
+describe('after transactions were deleted', () => {
+  /** Deletes as another program does, or a later version: rows and all that belongs to them. */
+  function remove(dataDir: string, ...ids: number[]): void {
+    using database = new Database(join(dataDir, 'txhook.db'))
+    for (const table of ['attempts', 'jobs', 'transactions']) {
+      database.run(`DELETE FROM ${table} WHERE id IN (${ids.join()})`)
+    }
+  }
+
+  test.each([
+    ['one', [3]],
+    ['the oldest', [1, 2]],
+    ['the newest', [8]],
+    ['the newest, with a gap before them', [6, 7, 8]],
+    ['some, and those that were then the newest', [4, 6, 8, 7]],
+    ['all', [1, 2, 3, 4, 5, 6, 7, 8]],
+  ] as [string, number[]][])('the counts are right at the next start: %s', async (_, ids) => {
+    await using first = testStore()
+    await first.acceptAll('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h')
+    await first.work.advanceWaits(0, 6)
+    await work(first, { kind: 'fail', detail: '' })
+    await first.close()
+    const { dataDir } = first
+    for (const id of ids) remove(dataDir, id)
+    await using second = testStore({ dataDir })
+    const { PROCESSED } = await counted(second)
+    expect(PROCESSED).toBe(6 - ids.filter((id) => id <= 6).length)
+    // And new ones count as before, also with keys that were in use.
+    await second.acceptAll('i', 'j')
+    await second.work.advanceWaits(0, 10)
+    await counted(second)
+    await second.close()
+    await using third = testStore({ dataDir })
+    await counted(third)
+    await third.close()
+    remove(dataDir, ...third.rows('transactions').map(({ id }) => Number(id)))
+    await using fourth = testStore({ dataDir })
+    expect(await counted(fourth)).toEqual(noCounts())
+  })
+
+  test('the counts are right after a crash', async () => {
+    await using first = testStore()
+    await first.acceptAll('a', 'b', 'c')
+    await first.work.advanceWaits(0, 2)
+    first.database.client.run('DELETE FROM attempts WHERE id = 1')
+    first.database.client.run('DELETE FROM transactions WHERE id = 1')
+    using crashed = temporaryDirectory()
+    cpSync(first.dataDir, crashed.path, { recursive: true })
+    await using second = testStore({ dataDir: crashed.path })
+    expect(await counted(second)).toEqual({ ...noCounts(), PENDING: 1, PROCESSED: 1 })
+  })
+})
+
 describe('the oldest unfinished transaction', () => {
+  test('counts from a retry on, where it was retried', async () => {
+    await using store = testStore()
+    const oldest = async () => (await store.readings()).oldestUnfinishedAt
+    await store.acceptAll('a', 'b')
+    await work(store, { kind: 'fail', detail: '' })
+    await work(store, { kind: 'fail', detail: '' })
+    store.clock.pass(3_600_000)
+    await store.retry('b', 'x')
+    expect(await oldest()).toBe(START + 3_600_000)
+    store.clock.pass(1_000)
+    await store.acceptAll('c')
+    store.clock.pass(1_000)
+    await store.retry('a', 'x')
+    // `b` was retried before `c` was accepted, and `a` after it.
+    expect(await oldest()).toBe(START + 3_600_000)
+    await work(store, { kind: 'done' })
+    expect(await oldest()).toBe(START + 3_601_000)
+    await work(store, { kind: 'done' })
+    expect(await oldest()).toBe(START + 3_602_000)
+    await work(store, { kind: 'fail', detail: '' })
+    expect(await oldest()).toBeUndefined()
+    store.clock.pass(5_000)
+    await store.retryAll({}, { dryRun: false, by: 'x' })
+    expect(await oldest()).toBe(START + 3_607_000)
+    await store.acceptAll('d')
+    expect(await oldest()).toBe(START + 3_607_000)
+  })
+
+  test('is found behind any number of retried ones, by readings that each take little', async () => {
+    await using store = testStore({ maxBacklog: 1_000_000 })
+    const { client } = store.database
+    client.run(
+      `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250000)
+       INSERT INTO transactions (transaction_id, source_account, destination_account, amount,
+         currency, status, attempts, created_at)
+       SELECT 'txn_' || i, 'A123', 'B456', 100, 'USD', 'PENDING', 1, i FROM n`,
+    )
+    client.run(
+      `INSERT INTO jobs (id, run_at, tries, changed_at, retried_at)
+       SELECT id, 0, 0, 0, ${START} + 1000 FROM transactions`,
+    )
+    await store.acceptAll('accepted')
+    const readings: unknown[] = []
+    for (let i = 0; i < 4; i++) readings.push((await store.readings()).oldestUnfinishedAt)
+    expect(readings).toEqual([START + 1_000, START + 1_000, START, START])
+    client.run('DELETE FROM jobs WHERE id = (SELECT max(id) FROM jobs)')
+    expect((await store.readings()).oldestUnfinishedAt).toBe(START + 1_000)
+    await store.acceptAll('accepted later')
+    expect((await store.readings()).oldestUnfinishedAt).toBe(START)
+  })
+
   test('is the one that was accepted first, whatever is due first', async () => {
     await using store = testStore()
     const oldest = async () => (await store.readings()).oldestUnfinishedAt
@@ -185,7 +291,7 @@ describe('the sizes', () => {
     await using first = testStore()
     await first.accept(sentTransaction({ extra: JSON.stringify({ big: 'x'.repeat(50_000) }) }))
     await first.close()
-    await using second = testStore({ dataDir: first.dataDir })
+    await using second = testStore({ dataDir: first.dataDir, clock: first.clock })
     expect((await second.readings()).walBytes).toBeLessThanOrEqual(4096)
   })
 })

@@ -81,7 +81,7 @@ describe('a retry of one', () => {
     store.clock.pass(60_000)
     store.clock.stepWall(3_600_000)
     const [before] = store.rows('transactions')
-    const retry = await store.retry('txn_1')
+    const retry = await store.retry('txn_1', 'anonymous')
     const stored = await store.find('txn_1')
     expect<unknown>(retry).toEqual({ kind: 'retried', stored })
     expect(stored).toMatchObject({ status: 'PENDING', attempts: 3, error: 'no luck' })
@@ -89,7 +89,8 @@ describe('a retry of one', () => {
     // By steady time, and with no attempts used: it has all of them again.
     const due = START + 60_000
     const job = { id: 1, run_at: due, claim: null, attempt_started_at: null, tries: 0 }
-    expect(store.rows('jobs')).toEqual([{ ...job, changed_at: due }])
+    const retried_at = due + 3_600_000
+    expect(store.rows('jobs')).toEqual([{ ...job, changed_at: due, retried_at }])
     expect(await counted(store)).toEqual({ ...noCounts(), PENDING: 1, FAILED: 2 })
   })
 
@@ -105,17 +106,17 @@ describe('a retry of one', () => {
     ] as const) {
       const stored = await store.find(id)
       expect(stored?.status).toBe(status)
-      expect<unknown>(await store.retry(id)).toEqual({ kind: 'not_failed', stored })
+      expect<unknown>(await store.retry(id, 'anonymous')).toEqual({ kind: 'not_failed', stored })
     }
-    expect(await store.retry('txn_4')).toEqual({ kind: 'unknown' })
-    expect(await store.retry('TXN_1')).toEqual({ kind: 'unknown' })
+    expect(await store.retry('txn_4', 'anonymous')).toEqual({ kind: 'unknown' })
+    expect(await store.retry('TXN_1', 'anonymous')).toEqual({ kind: 'unknown' })
     expect(everything(store)).toEqual(before)
     expect(await counted(store)).toEqual({ PENDING: 1, PROCESSING: 1, PROCESSED: 1, FAILED: 0 })
   })
 
   test('takes place once, however many ask for it at once', async () => {
     await using store = storeWith(1)
-    const retries = Array.from({ length: 10 }, () => store.retry('txn_1'))
+    const retries = Array.from({ length: 10 }, () => store.retry('txn_1', 'anonymous'))
     const kinds = (await Promise.all(retries)).map(({ kind }) => kind)
     expect(kinds).toEqual(['retried', ...Array(9).fill('not_failed')])
     expect(store.rows('jobs')).toHaveLength(1)
@@ -126,13 +127,13 @@ describe('a retry of one', () => {
     await using store = storeWith(2)
     const fault = new Error('not this one')
     const [one, failed, other] = await Promise.all([
-      store.retry('txn_1'),
+      store.retry('txn_1', 'anonymous'),
       store.commits
         .write(() => {
           throw fault
         })
         .catch((error) => error),
-      store.retry('txn_2'),
+      store.retry('txn_2', 'anonymous'),
     ])
     expect([one.kind, failed, other.kind]).toEqual(['retried', fault, 'retried'])
     expect(await counted(store)).toEqual({ ...noCounts(), PENDING: 2 })
@@ -141,7 +142,7 @@ describe('a retry of one', () => {
   test('is there after a restart, due and counted', async () => {
     await using first = storeWith(2)
     first.clock.pass(1_000)
-    await first.retry('txn_2')
+    await first.retry('txn_2', 'anonymous')
     await first.close()
     await using store = testStore({ dataDir: first.dataDir })
     expect(await counted(store)).toEqual({ ...noCounts(), PENDING: 1, FAILED: 1 })
@@ -164,7 +165,7 @@ describe('a retry of one', () => {
   test('makes the next attempt one more, with all attempts before it', async () => {
     await using store = storeWith(1)
     for (let attempt = 4; attempt <= 6; attempt++) {
-      await store.retry('txn_1')
+      await store.retry('txn_1', 'anonymous')
       const { claim, attemptsUsed } = await claimOne(store)
       expect([claim.attempt, attemptsUsed]).toEqual([attempt, 1])
       const fail = { kind: 'fail', detail: `${attempt}` } as const
@@ -180,7 +181,7 @@ describe('a retry of one', () => {
 
   test('of a wait goes on as a wait, with an attempt of its own', async () => {
     await using store = storeWith(1)
-    await store.retry('txn_1')
+    await store.retry('txn_1', 'anonymous')
     const advance = () => store.work.advanceWaits(1_000, 100)
     expect(await advance()).toEqual({ latenessMs: [0], finished: 0, more: false })
     store.clock.pass(1_000)
@@ -198,7 +199,10 @@ describe('a bulk retry', () => {
   test('only counts, and changes nothing, as a dry run', async () => {
     await using store = storeWith(4 * 2_600, { status: MIXED })
     const before = everything(store)
-    expect(await store.retryAll({}, { dryRun: true })).toEqual({ matched: 2_600, retried: 0 })
+    expect(await store.retryAll({}, { dryRun: true, by: 'anonymous' })).toEqual({
+      matched: 2_600,
+      retried: 0,
+    })
     expect(everything(store)).toEqual(before)
     expect(await counted(store)).toMatchObject({ PENDING: 2_600, FAILED: 2_600 })
   })
@@ -215,21 +219,24 @@ describe('a bulk retry', () => {
       expect(due).toHaveLength(failed)
       const pending = store.rows('jobs')
       store.clock.pass(5)
-      expect(await store.retryAll({}, { dryRun: false })).toEqual({
+      expect(await store.retryAll({}, { dryRun: false, by: 'anonymous' })).toEqual({
         matched: failed,
         retried: failed,
       })
       expect(store.rows('transactions')).toEqual(
         before.map((row) => ({ ...row, status: row.status === 'FAILED' ? 'PENDING' : row.status })),
       )
-      const at = { run_at: START + 5, changed_at: START + 5 }
+      const at = { run_at: START + 5, changed_at: START + 5, retried_at: START + 5 }
       const fresh = { claim: null, attempt_started_at: null, tries: 0, ...at }
       const isNew = ({ run_at }: Row) => run_at === at.run_at
       const jobs = store.rows('jobs')
       expect(jobs.filter(isNew)).toEqual(due.map((id) => ({ id, ...fresh })))
       expect(jobs.filter((job) => !isNew(job))).toEqual(pending)
       expect(await counted(store)).toMatchObject({ FAILED: 0, PENDING: failed + pending.length })
-      expect(await store.retryAll({}, { dryRun: false })).toEqual({ matched: 0, retried: 0 })
+      expect(await store.retryAll({}, { dryRun: false, by: 'anonymous' })).toEqual({
+        matched: 0,
+        retried: 0,
+      })
     },
   )
 
@@ -250,8 +257,14 @@ describe('a bulk retry', () => {
       const ids = rowsOf(store.dataDir, selected).map(({ id }) => id)
       const already = byStatus(store, 'PENDING').map(({ id }) => id)
       const matched = ids.length
-      expect(await store.retryAll(filter, { dryRun: true })).toEqual({ matched, retried: 0 })
-      expect(await store.retryAll(filter, { dryRun: false })).toEqual({ matched, retried: matched })
+      expect(await store.retryAll(filter, { dryRun: true, by: 'anonymous' })).toEqual({
+        matched,
+        retried: 0,
+      })
+      expect(await store.retryAll(filter, { dryRun: false, by: 'anonymous' })).toEqual({
+        matched,
+        retried: matched,
+      })
       const pending = byStatus(store, 'PENDING').map(({ id }) => id)
       expect(pending.sort()).toEqual([...already, ...ids].sort())
       await counted(store)
@@ -261,7 +274,7 @@ describe('a bulk retry', () => {
   test('retries none twice that fails again while it goes on', async () => {
     await using store = storeWith(3 * BATCH + 20)
     let over = false
-    const all = store.retryAll({}, { dryRun: false }).finally(() => {
+    const all = store.retryAll({}, { dryRun: false, by: 'anonymous' }).finally(() => {
       over = true
     })
     let failedMeanwhile = 0
@@ -281,9 +294,9 @@ describe('a bulk retry', () => {
   test('and another at the same time share what there is', async () => {
     await using store = storeWith(2 * BATCH + 7)
     const [first, second, one] = await Promise.all([
-      store.retryAll({}, { dryRun: false }),
-      store.retryAll({}, { dryRun: false }),
-      store.retry('txn_3'),
+      store.retryAll({}, { dryRun: false, by: 'anonymous' }),
+      store.retryAll({}, { dryRun: false, by: 'anonymous' }),
+      store.retry('txn_3', 'anonymous'),
     ])
     const byOne = one.kind === 'retried' ? 1 : 0
     expect(first.retried + second.retried + byOne).toBe(2 * BATCH + 7)
@@ -294,7 +307,7 @@ describe('a bulk retry', () => {
   test('lets webhooks be stored between any two of its commits', async () => {
     await using store = storeWith(4 * BATCH, {}, { maxBacklog: 10_000 })
     let over = false
-    const all = store.retryAll({}, { dryRun: false }).finally(() => {
+    const all = store.retryAll({}, { dryRun: false, by: 'anonymous' }).finally(() => {
       over = true
     })
     let stored = 0
@@ -317,14 +330,17 @@ describe('a bulk retry', () => {
     for (; (await counted(store)).PENDING === 0; pages++) {
       expect(pages).toBeLessThan(100)
       limit(pages)
-      expect(await reasonOf(store.retryAll({}, { dryRun: false }))).toBe('full')
+      expect(await reasonOf(store.retryAll({}, { dryRun: false, by: 'anonymous' }))).toBe('full')
     }
     const { PENDING, FAILED } = await counted(store)
     expect([PENDING % BATCH, PENDING + FAILED]).toEqual([0, 4 * BATCH])
     expect(FAILED).toBeGreaterThan(0)
-    expect(await store.retryAll({}, { dryRun: true })).toEqual({ matched: FAILED, retried: 0 })
+    expect(await store.retryAll({}, { dryRun: true, by: 'anonymous' })).toEqual({
+      matched: FAILED,
+      retried: 0,
+    })
     limit(10_000)
-    expect(await store.retryAll({}, { dryRun: false })).toEqual({
+    expect(await store.retryAll({}, { dryRun: false, by: 'anonymous' })).toEqual({
       matched: FAILED,
       retried: FAILED,
     })
@@ -334,7 +350,7 @@ describe('a bulk retry', () => {
 
   test('is refused by a store that closes, and a restart finds all that was retried', async () => {
     await using first = storeWith(6 * BATCH)
-    const all = reasonOf(first.retryAll({}, { dryRun: false }))
+    const all = reasonOf(first.retryAll({}, { dryRun: false, by: 'anonymous' }))
     // The first commit is on the disk with this one.
     await first.commits.write(() => {})
     await first.close()
@@ -343,7 +359,7 @@ describe('a bulk retry', () => {
     const { PENDING, FAILED } = await counted(store)
     expect(PENDING).toBeGreaterThanOrEqual(BATCH)
     expect([PENDING % BATCH, PENDING + FAILED]).toEqual([0, 6 * BATCH])
-    expect(await store.retryAll({}, { dryRun: false })).toEqual({
+    expect(await store.retryAll({}, { dryRun: false, by: 'anonymous' })).toEqual({
       matched: FAILED,
       retried: FAILED,
     })

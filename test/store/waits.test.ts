@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { createAccept } from '../../src/store/sqlite/accept.ts'
+import { createBacksteps } from '../../src/store/sqlite/backsteps.ts'
 import { createTransitions } from '../../src/store/sqlite/transitions.ts'
 import { createWork } from '../../src/store/sqlite/work.ts'
 import { START } from '../support/clock.ts'
@@ -165,7 +166,8 @@ describe('an advance', () => {
     using parts = testQueue()
     const { queue, database, clock, counts, dataDir } = parts
     const transitions = createTransitions(database, counts)
-    const accept = createAccept(database, { counts, maxBacklog: 10, transitions })
+    const backsteps = createBacksteps(database)
+    const accept = createAccept(database, { counts, maxBacklog: 10, transitions, backsteps })
     /** What a commit returned before it was rolled back. */
     const rolledBack: unknown[] = []
     let failing = false

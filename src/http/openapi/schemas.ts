@@ -7,6 +7,7 @@ import {
   ACCOUNT_LENGTH_MAX,
   ATTEMPT_OUTCOMES,
   FIELDS,
+  NOTE_LENGTH_MAX,
   STATUSES,
   TRANSACTION_ID_LENGTH_MAX,
 } from '../../domain/transaction.ts'
@@ -20,6 +21,7 @@ const text = { type: 'string' } as const
 const time = { type: 'string', format: 'date-time' } as const
 const count = { type: 'integer', minimum: 0 } as const
 const textOrNumber = { oneOf: [{ type: 'string' }, { type: 'number' }] } satisfies Schema
+const note = { type: 'string', minLength: 1, maxLength: NOTE_LENGTH_MAX } as const
 const account = { type: 'string', minLength: 1, maxLength: ACCOUNT_LENGTH_MAX } as const
 
 /** An object that always has the members of `required`. */
@@ -104,11 +106,18 @@ export const components = {
         description: 'When the first attempt began.',
       },
       processed_at: { ...time, nullable: true },
+      next_attempt_at: { ...time, nullable: true, description: 'When a PENDING one is due.' },
+      handled: {
+        ...object({ at: time, note }),
+        nullable: true,
+        description: 'Of a FAILED one that has been dealt with elsewhere.',
+      },
       error: { ...text, nullable: true, description: 'Why the last attempt did not succeed.' },
       extra: { type: 'object', additionalProperties: true },
     }),
     Transactions: page('Transaction'),
     Attempts: object({ data: array(attempt) }),
+    Handled: { ...object({ note }), additionalProperties: false },
     Retry: {
       ...object({
         filter: {
@@ -125,6 +134,8 @@ export const components = {
     Conflict: object({
       transaction_id: fields.transaction_id,
       received_at: time,
+      last_received_at: { ...time, description: 'Of the last one with the same differences.' },
+      count: { type: 'integer', minimum: 1, description: 'How many had these differences.' },
       differences: array(
         object({
           field: { type: 'string', enum: [...FIELDS] },

@@ -33,7 +33,12 @@ export function conflictRoutes({ store }: ConflictDeps) {
   )
 }
 
-function conflictJson({ transactionId, receivedAt, differences }: Conflict): string {
-  const received_at = isoTime(receivedAt)
-  return JSON.stringify({ transaction_id: transactionId, received_at, differences })
+function conflictJson(conflict: Conflict): string {
+  return JSON.stringify({
+    transaction_id: conflict.transactionId,
+    received_at: isoTime(conflict.receivedAt),
+    last_received_at: isoTime(conflict.lastReceivedAt),
+    count: conflict.count,
+    differences: conflict.differences,
+  })
 }

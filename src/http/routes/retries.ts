@@ -1,18 +1,20 @@
 import { Elysia } from 'elysia'
 import type { Config } from '../../config/read-config.ts'
-import { FILTER_NAMES } from '../../domain/filter.ts'
-import { parseStrictJson } from '../../domain/strict-json.ts'
-import type { JsonObject } from '../../domain/transaction.ts'
+import { FILTER_NAMES, type TransactionFilter } from '../../domain/filter.ts'
+import { isoTime } from '../../domain/iso-time.ts'
 import type { Store } from '../../store/store.ts'
-import { readBody, requireJson } from '../body.ts'
+import type { Log } from '../../telemetry/log.ts'
+import { actorOf } from '../access.ts'
+import { objectAt, readJsonObject, wrongType } from '../json-object.ts'
 import { authenticatedErrors, requestBody, success } from '../openapi/responses.ts'
 import { Problem, type ProblemPart } from '../problem.ts'
 import { readParameters, readQuery, readTransactionId } from '../query.ts'
-import { throwNotFound, transactionResponse } from '../response.ts'
+import { throwNotFailed, throwNotFound, transactionResponse } from '../response.ts'
 
 export type RetryDeps = {
   store: Pick<Store, 'retry' | 'retryAll'>
-  config: Pick<Config, 'maxBodyBytes'>
+  config: Pick<Config, 'apiKeys' | 'maxBodyBytes'>
+  log: Pick<Log, 'info'>
   /** Called where the answer to a request may take long. */
   extendTimeout(request: Request): void
   /** Called when there are new jobs. */
@@ -32,7 +34,7 @@ export function retryRoutes(deps: RetryDeps) {
   return new Elysia({ detail: { tags: ['Transactions'] } })
     .post(
       '/v1/transactions/:transaction_id/retry',
-      ({ params, request }) => retryOne(readTransactionId(params, request), deps),
+      ({ params, request }) => retryOne(readTransactionId(params, request), request, deps),
       {
         parse: 'none',
         detail: {
@@ -69,18 +71,20 @@ export function retryRoutes(deps: RetryDeps) {
     })
 }
 
-async function retryOne(transactionId: string, { store, onJobs }: RetryDeps): Promise<Response> {
-  const retry = await store.retry(transactionId)
+async function retryOne(
+  transaction_id: string,
+  request: Request,
+  { store, config, log, onJobs }: RetryDeps,
+): Promise<Response> {
+  const by = actorOf(request, config.apiKeys)
+  const retry = await store.retry(transaction_id, by)
   switch (retry.kind) {
     case 'retried':
       onJobs()
+      log.info('a FAILED transaction is retried', { by, transaction_id })
       return transactionResponse(202, retry.stored)
-    case 'not_failed': {
-      const message = `is ${retry.stored.status}`
-      const errors = [{ path: 'status', code: 'not_failed', message }]
-      const detail = 'Only a FAILED transaction can be tried again.'
-      throw new Problem('transaction_not_failed', detail, { errors })
-    }
+    case 'not_failed':
+      return throwNotFailed(retry.stored, 'Only a FAILED transaction can be tried again.')
     case 'unknown':
       return throwNotFound()
     default:
@@ -92,9 +96,14 @@ async function retryAll(request: Request, deps: RetryDeps): Promise<Response> {
   readQuery(request.url, [])
   const { filter, dryRun } = await readRetry(request, deps)
   deps.extendTimeout(request)
+  const by = actorOf(request, deps.config.apiKeys)
   try {
-    const result = await deps.store.retryAll(filter, { dryRun }, request.signal)
-    if (result.retried > 0) deps.onJobs()
+    const result = await deps.store.retryAll(filter, { dryRun, by }, request.signal)
+    const { retried } = result
+    if (retried > 0) {
+      deps.onJobs()
+      deps.log.info('FAILED transactions are retried', { by, filter: filterJson(filter), retried })
+    }
     return Response.json(result)
   } catch (error) {
     // The commits before the one that failed stand.
@@ -103,13 +112,19 @@ async function retryAll(request: Request, deps: RetryDeps): Promise<Response> {
   }
 }
 
+/** A filter as the request had it: its times in ISO 8601. */
+function filterJson(filter: TransactionFilter): Record<string, string> {
+  const entries = Object.entries(filter).map(([name, value]) => [
+    name,
+    typeof value === 'number' ? isoTime(value) : value,
+  ])
+  return Object.fromEntries(entries)
+}
+
 /** Reads `{filter, dry_run}`. Both are required, so that a typo never retries everything. */
 async function readRetry(request: Request, { config }: RetryDeps) {
-  requireJson(request.headers)
-  const parsed = parseStrictJson(await readBody(request, config.maxBodyBytes))
-  if (!parsed.ok) throw new Problem('invalid_json', parsed.message)
   const errors: ProblemPart[] = []
-  const body = objectAt('', parsed.value, errors)
+  const body = await readJsonObject(request, config.maxBodyBytes, errors)
   if (errors.length > 0) throw invalidRetry(errors)
   const { filter, dry_run, ...others } = body
   const given = Object.entries(objectAt('filter', filter, errors))
@@ -129,16 +144,4 @@ async function readRetry(request: Request, { config }: RetryDeps) {
 function invalidRetry(errors: readonly ProblemPart[]): Problem {
   const detail = 'The body is not a valid retry: `errors` names every fault.'
   return new Problem('invalid_parameters', detail, { errors })
-}
-
-function objectAt(path: string, value: unknown, errors: ProblemPart[]): JsonObject {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value))
-    return value as JsonObject
-  errors.push(wrongType(path, value, 'a JSON object'))
-  return {}
-}
-
-function wrongType(path: string, value: unknown, expected: string): ProblemPart {
-  if (value === undefined) return { path, code: 'required', message: 'is missing' }
-  return { path, code: 'type', message: `must be ${expected}` }
 }

@@ -1,26 +1,35 @@
-import { sql } from 'drizzle-orm'
 import type { Now } from '../../clock.ts'
-import { differences, type Transaction } from '../../domain/transaction.ts'
+import { type Difference, differences, type Transaction } from '../../domain/transaction.ts'
 import type { Acceptance } from '../store.ts'
+import type { Backsteps } from './backsteps.ts'
 import { backlogOf, type Counts } from './counts.ts'
 import type { Connection } from './database/connection.ts'
 import { prepareStatement } from './database/statement.ts'
 import { fromRow, prepareFind } from './reads.ts'
-import { conflicts } from './schema.ts'
 import type { Transitions } from './transitions.ts'
+
+/** Different conflicts that are kept of a transaction; the metrics count all. */
+const CONFLICTS_MAX = 100
 
 /** What a webhook does to the tables, inside a commit. */
 export function createAccept(
   connection: Connection,
-  deps: { counts: Counts; maxBacklog: number; transitions: Pick<Transitions, 'accept'> },
+  deps: {
+    counts: Counts
+    maxBacklog: number
+    transitions: Pick<Transitions, 'accept'>
+    backsteps: Pick<Backsteps, 'accepted'>
+  },
 ): (received: Transaction, now: Now) => Acceptance {
-  const { counts, maxBacklog, transitions } = deps
+  const { counts, maxBacklog, transitions, backsteps } = deps
   const find = prepareFind(connection)
-  const insertConflict = prepareInsertConflict(connection)
+  const keepConflict = prepareKeepConflict(connection)
 
   return (received, now) => {
     const room = backlogOf(counts) < maxBacklog
-    if (room && transitions.accept(received, now)) {
+    const accepted = room ? transitions.accept(received, now) : undefined
+    if (accepted !== undefined) {
+      backsteps.accepted(accepted, now.wall)
       const stored = {
         ...received,
         status: 'PENDING',
@@ -28,29 +37,37 @@ export function createAccept(
         createdAt: now.wall,
         processingStartedAt: null,
         processedAt: null,
+        nextAttemptAt: now.wall,
+        handled: null,
         error: null,
       } as const
       return { kind: 'accepted', stored }
     }
     const row = find(received.transactionId)
     if (row === undefined) return { kind: 'backlog_full' }
-    const stored = fromRow(row)
+    const stored = fromRow(row, now)
     const found = differences(stored, received)
     if (found.length === 0) return { kind: 'replayed', stored }
-    const values = { storedId: row.id, receivedAt: now.wall }
-    insertConflict.run({ ...values, differences: JSON.stringify(found) })
+    keepConflict(row.id, found, now)
     return { kind: 'conflict', differences: found }
   }
 }
 
-function prepareInsertConflict({ client, orm }: Connection) {
-  const value = sql.placeholder
-  return prepareStatement(
+/** Counts a conflict with those that are identical, or keeps it as another one. */
+function prepareKeepConflict({ client }: Connection) {
+  const count = prepareStatement(
     client,
-    orm.insert(conflicts).values({
-      storedId: value('storedId'),
-      receivedAt: value('receivedAt'),
-      differences: value('differences'),
-    }),
+    `UPDATE conflicts SET count = count + 1, last_received_at = :wall
+    WHERE stored_id = :storedId AND differences = :differences`,
   )
+  const insert = prepareStatement(
+    client,
+    `INSERT INTO conflicts (stored_id, received_at, last_received_at, count, differences)
+    SELECT :storedId, :wall, :wall, 1, :differences
+    WHERE (SELECT count(*) FROM conflicts WHERE stored_id = :storedId) < ${CONFLICTS_MAX}`,
+  )
+  return (storedId: number, found: readonly Difference[], { wall }: Now): void => {
+    const values = { storedId, wall, differences: JSON.stringify(found) }
+    if (count.run(values).changes === 0) insert.run(values)
+  }
 }

@@ -30,22 +30,22 @@ export function saveCounts(counts: Counts): () => void {
 }
 
 /**
- * Counts at the start, without reading what is finished: no row of `transactions` is ever deleted,
- * so the highest key is their number. `newestTime`: the newest steady time in a job, in ms; 0 where
- * there is none.
+ * Counts at the start, without reading what is finished: all keys up to the highest have a row of
+ * `transactions`, but for those that `gaps` counts. `newestTime`: the newest steady time in a job, in
+ * ms; 0 where there is none.
  */
 export function loadCounts({ client }: Connection): { counts: Counts; newestTime: number } {
   const sql = `
     SELECT count(*) AS unfinished, count(attempt_started_at) AS begun,
       coalesce(max(changed_at), 0) AS newestTime,
       (SELECT count(*) FROM transactions WHERE status = 'FAILED') AS failed,
-      (SELECT coalesce(max(id), 0) FROM transactions) AS newestId
+      (SELECT coalesce(max(id), 0) FROM transactions) - (SELECT count FROM gaps) AS stored
     FROM jobs`
-  const { unfinished, begun, newestTime, failed, newestId } = client.query(sql).get() as Record<
-    'unfinished' | 'begun' | 'newestTime' | 'failed' | 'newestId',
+  const { unfinished, begun, newestTime, failed, stored } = client.query(sql).get() as Record<
+    'unfinished' | 'begun' | 'newestTime' | 'failed' | 'stored',
     number
   >
-  const PROCESSED = newestId - unfinished - failed
+  const PROCESSED = stored - unfinished - failed
   const counts = { PENDING: unfinished - begun, PROCESSING: begun, PROCESSED, FAILED: failed }
   return { counts, newestTime }
 }

@@ -20,7 +20,7 @@ export type ListDeps = {
   scan: Scan
   scanQueue: ScanQueue
   commits: Pick<CommitQueue, 'readDurable' | 'readLatest'>
-  clock: Pick<Clock, 'monotonic'>
+  clock: Pick<Clock, 'now' | 'monotonic'>
 }
 
 /** Lists transactions: a page takes as many slices of a scan as it needs to find its rows. */
@@ -55,23 +55,23 @@ export function createList({ scan, scanQueue, commits, clock }: ListDeps) {
     const next = rows.length > limit ? (data.at(-1)?.id ?? before) : before
     // No answer shows what a power cut could still undo.
     await commits.readDurable(() => undefined)
-    return { data: data.map(fromRow), next: next > 0 ? cursorBefore(next) : null }
+    const now = clock.now()
+    return {
+      data: data.map((row) => fromRow(row, now)),
+      next: next > 0 ? cursorBefore(next) : null,
+    }
   }
 }
 
 /** Lists conflicts, of one `transaction_id` or of all. */
 export function prepareConflicts({ client, orm }: Connection) {
   const value = sql.placeholder
+  const { storedId: _, ...columns } = columnsOf(conflicts)
   const query = (only?: SQL) =>
-    prepareStatement<{
-      id: number
-      transactionId: string
-      receivedAt: number
-      differences: string
-    }>(
+    prepareStatement<ConflictRow>(
       client,
       orm
-        .select({ ...columnsOf(conflicts), transactionId: columnsOf(transactions).transactionId })
+        .select({ ...columns, transactionId: columnsOf(transactions).transactionId })
         .from(conflicts)
         .innerJoin(transactions, eq(conflicts.storedId, transactions.id))
         .where(and(only, lt(conflicts.id, value('before'))))
@@ -90,11 +90,8 @@ export function prepareConflicts({ client, orm }: Connection) {
   }
 }
 
-function conflictFrom(row: {
-  transactionId: string
-  receivedAt: number
-  differences: string
-}): Conflict {
-  const { transactionId, receivedAt } = row
-  return { transactionId, receivedAt, differences: JSON.parse(row.differences) as Difference[] }
+type ConflictRow = Omit<Conflict, 'differences'> & { id: number; differences: string }
+
+function conflictFrom({ id: _, ...row }: ConflictRow): Conflict {
+  return { ...row, differences: JSON.parse(row.differences) as Difference[] }
 }

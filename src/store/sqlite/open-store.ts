@@ -1,8 +1,10 @@
 import type { Clock } from '../../clock.ts'
 import type { Log } from '../../telemetry/log.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
-import { type RetryResult, StorageUnavailable, type Store } from '../store.ts'
+import { StorageUnavailable, type Store } from '../store.ts'
 import { createAccept } from './accept.ts'
+import { createActions } from './actions.ts'
+import { createBacksteps } from './backsteps.ts'
 import { createBulkRetry } from './bulk-retry.ts'
 import { type Counts, loadCounts, saveCounts } from './counts.ts'
 import { CommitQueue } from './database/commit-queue.ts'
@@ -12,6 +14,7 @@ import { createList, prepareConflicts } from './list.ts'
 import { fromRow, prepareAttempts, prepareFind, prepareReadings } from './reads.ts'
 import { prepareScan } from './scan.ts'
 import { ScanQueue } from './scan-queue.ts'
+import { continueSteadyTime, type SteadyTime } from './steady-time.ts'
 import { guardTarget } from './target-guard.ts'
 import { createTransitions } from './transitions.ts'
 import { createWork } from './work.ts'
@@ -25,6 +28,8 @@ export type StoreDeps = {
   maxBacklog: number
   /** Whether an attempt is a call or only a wait; undefined: as before. */
   processing?: 'calls' | 'waits'
+  /** Consent to waits where transactions have been processed by calls. */
+  simulate?: boolean
   metrics: Pick<Metrics, 'commit'>
   /** Called once when the disk failed: the process must end, see CommitQueue. */
   onFatal(error: unknown): void
@@ -34,63 +39,70 @@ export type StoreDeps = {
 export type SqliteStore = Store & { database: OpenDatabase; commits: CommitQueue }
 
 /**
- * Opens the store of a data directory, and sets the clock no earlier than the newest time in it.
+ * Opens the store of a data directory, and lets steady time go on from where it was left.
  *
  * @throws StartError where the data directory or the database can't be used
  */
 export function openStore(deps: StoreDeps): SqliteStore {
-  const { dataDir, clock, log, processing } = deps
+  const { dataDir, clock, log, processing, simulate = false } = deps
   const database = openDatabase(dataDir)
-  const { counts, newestTime } = loadCounts(database)
   try {
-    if (processing !== undefined) guardTarget(database, counts, processing)
+    const { counts, newestTime } = loadCounts(database)
+    if (processing !== undefined) guardTarget(database, processing, simulate)
+    const steadyTime = continueSteadyTime(database, { clock, log, newestTime })
+    const { migrated } = database
+    if (migrated.length > 0) log.info('migrated the database', { migrations: migrated })
+    return createStore(database, { counts, steadyTime }, deps)
   } catch (error) {
     database.close()
     throw error
   }
-  const { migrated } = database
-  if (migrated.length > 0) log.info('migrated the database', { migrations: migrated })
-  const behind_ms = clock.advanceTo(newestTime)
-  if (behind_ms > 0) {
-    log.warn('the wall clock is behind the newest time in the database', { behind_ms })
-  }
-  return createStore(database, counts, deps)
 }
 
-function createStore(database: OpenDatabase, counts: Counts, deps: StoreDeps): SqliteStore {
+type Opened = { counts: Counts; steadyTime: SteadyTime }
+
+function createStore(database: OpenDatabase, opened: Opened, deps: StoreDeps): SqliteStore {
+  const { counts, steadyTime } = opened
   const { clock, maxBacklog, metrics, onFatal } = deps
   const { monotonic } = clock
-  const saveState = () => saveCounts(counts)
+  const backsteps = createBacksteps(database)
+  const saveState = () => {
+    const restores = [saveCounts(counts), backsteps.save()]
+    return () => {
+      for (const restore of restores) restore()
+    }
+  }
   const commits = new CommitQueue({ ...database, saveState, monotonic, metrics, onFatal })
   const transitions = createTransitions(database, counts)
   const scan = prepareScan(database)
   const scanQueue = new ScanQueue()
-  const accept = createAccept(database, { counts, maxBacklog, transitions })
+  const accept = createAccept(database, { counts, maxBacklog, transitions, backsteps })
   const find = prepareFind(database)
   const attempts = prepareAttempts(database)
   const conflicts = prepareConflicts(database)
   const readings = prepareReadings(database)
-
-  function retry(transactionId: string): RetryResult {
-    const row = find(transactionId)
-    if (row === undefined) return { kind: 'unknown' }
-    if (row.status !== 'FAILED') return { kind: 'not_failed', stored: fromRow(row) }
-    transitions.retry([row.id], clock.now())
-    return { kind: 'retried', stored: fromRow({ ...row, status: 'PENDING' }) }
-  }
+  const actions = createActions(database, { find, transitions, commits, clock })
+  const work = createWork(database, { transitions, commits, clock })
 
   return {
     accept: (transaction) => commits.write(() => accept(transaction, clock.now())),
     find: async (transactionId) => {
       const row = await commits.readDurable(() => find(transactionId))
-      return row && fromRow(row)
+      return row && fromRow(row, clock.now())
     },
     list: createList({ scan, scanQueue, commits, clock }),
     attempts: (transactionId) => commits.readDurable(() => attempts(transactionId)),
     conflicts: (transactionId, page) => commits.readDurable(() => conflicts(transactionId, page)),
-    retry: (transactionId) => commits.write(() => retry(transactionId)),
-    retryAll: createBulkRetry({ transitions, scan, scanQueue, commits, clock }),
-    work: createWork(database, { transitions, commits, clock }),
+    retry: actions.retry,
+    retryAll: createBulkRetry({ transitions, actions, scan, scanQueue, commits, clock }),
+    handled: actions.handled,
+    work: {
+      ...work,
+      async tick(maxAttempts) {
+        await steadyTime.keep(commits)
+        return work.tick(maxAttempts)
+      },
+    },
     readings: async () => ({ ...readings(), transactions: { ...counts }, now: clock.now().wall }),
     health: () =>
       commits
@@ -100,6 +112,8 @@ function createStore(database: OpenDatabase, counts: Counts, deps: StoreDeps): S
           (error) => (error instanceof StorageUnavailable ? error.reason : 'failed'),
         ),
     async close() {
+      // The machine may be about to start again: then the next process goes by the wall clock.
+      await steadyTime.keep(commits)
       await commits.close()
       database.close()
     },

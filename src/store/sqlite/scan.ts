@@ -1,9 +1,10 @@
 import { and, desc, eq, gte, lt, type SQL, sql } from 'drizzle-orm'
 import { FILTER_NAMES, FILTERS, type TransactionFilter } from '../../domain/filter.ts'
 import type { Status } from '../../domain/transaction.ts'
+import { prepareKeyRange } from './backsteps.ts'
 import type { Connection } from './database/connection.ts'
-import { columnsOf, prepareStatement } from './database/statement.ts'
-import type { TransactionRow } from './reads.ts'
+import { prepareStatement } from './database/statement.ts'
+import { type TransactionRow, transactionColumns } from './reads.ts'
 import { jobs, transactions } from './schema.ts'
 
 /** Rows that one slice reads, and bytes of `extra` in those that it returns: a few ms. */
@@ -19,17 +20,24 @@ type ScanFor<Row> = (filter: TransactionFilter, before: number, limit: number) =
 /**
  * Searches for the transactions of a filter, slice by slice. There is no index on accounts,
  * currencies or times: each would cost every webhook a page. FAILED and unfinished transactions have
- * a source of their own.
+ * a source of their own, and times bound the keys.
  */
 export type Scan = { rows: ScanFor<TransactionRow>; ids: ScanFor<{ id: number }> }
 
 export function prepareScan(connection: Connection): Scan {
-  const columns = columnsOf(transactions)
+  const keyRange = prepareKeyRange(connection)
+  const columns = transactionColumns()
   const bytes = sql<number>`coalesce(octet_length(${transactions.extra}), 0)`.as('bytes')
   return {
-    rows: prepareScanFor<TransactionRow>(connection, columns, ({ extra }) => extra?.length ?? 0),
+    rows: prepareScanFor<TransactionRow>(
+      connection,
+      keyRange,
+      columns,
+      ({ extra }) => extra?.length ?? 0,
+    ),
     ids: prepareScanFor<{ id: number; bytes: number }>(
       connection,
+      keyRange,
       { id: columns.id, bytes },
       ({ bytes }) => bytes,
     ),
@@ -38,6 +46,7 @@ export function prepareScan(connection: Connection): Scan {
 
 function prepareScanFor<Row extends { id: number }>(
   connection: Connection,
+  keyRange: ReturnType<typeof prepareKeyRange>,
   columns: Record<string, SQL.Aliased>,
   bytesOf: (row: Row) => number,
 ): ScanFor<Row> {
@@ -49,17 +58,21 @@ function prepareScanFor<Row extends { id: number }>(
   }
   return (filter, before, limit) => {
     const { floor, matching } = sources[sourceOf(filter.status)]
-    const floorId = floor.get({ before })?.id ?? 0
+    const { from, to } = keyRange(filter)
+    const end = Math.min(before, to)
+    const floorId = Math.max(floor.get({ before: end })?.id ?? 0, from)
     const filterValues = FILTER_NAMES.map((name) => [name, filter[name] ?? null] as const)
-    const values = { before, limit, floor: floorId, ...Object.fromEntries(filterValues) }
+    const values = { before: end, limit, floor: floorId, ...Object.fromEntries(filterValues) }
     const rows: Row[] = []
     let bytes = 0
     for (const row of matching.iterate(values)) {
       rows.push(row)
       bytes += bytesOf(row)
-      if (rows.length === limit || bytes >= SLICE_BYTES_MAX) return { rows, before: row.id }
+      if (rows.length === limit || bytes >= SLICE_BYTES_MAX) {
+        return { rows, before: row.id > from ? row.id : 0 }
+      }
     }
-    return { rows, before: floorId }
+    return { rows, before: floorId > from ? floorId : 0 }
   }
 }
 

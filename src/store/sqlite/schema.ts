@@ -1,9 +1,10 @@
 /**
  * The tables. `drizzle/` has the SQL that drizzle-kit generated from this file, edited for what
- * drizzle-kit can't express: every table is STRICT, and `attempts` is WITHOUT ROWID.
+ * drizzle-kit can't express: every table is STRICT, `attempts` is WITHOUT ROWID, and a trigger keeps
+ * `gaps`.
  *
- * All times are integer ms since the epoch: wall time in `transactions`, `attempts` and `conflicts`,
- * for people; steady time in `jobs`, for the scheduler (see clock.ts).
+ * All times are integer ms since the epoch: steady time in `jobs`, for the scheduler (see clock.ts),
+ * but for `retried_at`; wall time everywhere else, for people.
  */
 
 import { sql } from 'drizzle-orm'
@@ -32,6 +33,9 @@ export const transactions = sqliteTable(
     processedAt: integer('processed_at'),
     /** Why the last attempt did not succeed; null for a processed transaction. */
     error: text('error'),
+    /** When somebody noted that this FAILED one has been dealt with elsewhere, and the note. */
+    handledAt: integer('handled_at'),
+    handledNote: text('handled_note'),
   },
   (table) => [index('transactions_failed').on(table.id).where(sql`"status" = 'FAILED'`)],
 )
@@ -54,8 +58,13 @@ export const jobs = sqliteTable(
     tries: integer('tries').notNull(),
     /** When this row was last written: the clock of a new process begins no earlier. */
     changedAt: integer('changed_at').notNull(),
+    /** When the FAILED transaction was retried: wall time; null: it has been unfinished always. */
+    retriedAt: integer('retried_at'),
   },
-  (table) => [index('jobs_due').on(table.runAt).where(sql`"claim" IS NULL`)],
+  (table) => [
+    index('jobs_due').on(table.runAt).where(sql`"claim" IS NULL`),
+    index('jobs_retried').on(table.retriedAt).where(sql`"retried_at" IS NOT NULL`),
+  ],
 )
 
 /** One row for each attempt, written before the attempt's call goes out. */
@@ -77,7 +86,7 @@ export const attempts = sqliteTable(
   (table) => [primaryKey({ columns: [table.id, table.attempt] })],
 )
 
-/** Webhooks with a known `transaction_id` and other content. */
+/** Webhooks with a known `transaction_id` and other content: one row for all that are identical. */
 export const conflicts = sqliteTable(
   'conflicts',
   {
@@ -86,17 +95,61 @@ export const conflicts = sqliteTable(
     storedId: integer('stored_id')
       .notNull()
       .references(() => transactions.id),
+    /** When the first of them was received, and the last. */
     receivedAt: integer('received_at').notNull(),
+    lastReceivedAt: integer('last_received_at').notNull(),
+    count: integer('count').notNull(),
     /** A JSON array of `{field, stored, received}`. */
     differences: text('differences').notNull(),
   },
   (table) => [index('conflicts_stored_id').on(table.storedId)],
 )
 
-/** How this data directory is used, for the next start: one row, from the first start on. */
+/** What people did to transactions through the API. */
+export const actions = sqliteTable('actions', {
+  id: integer('id').primaryKey(),
+  at: integer('at').notNull(),
+  /** The fingerprint of the API key, or `anonymous`. */
+  by: text('by').notNull(),
+  action: text('action', { enum: ['retry', 'handled'] }).notNull(),
+  /** A JSON object: `{"transaction_id": …}`, or the filter of a bulk retry. */
+  target: text('target').notNull(),
+  /** How many transactions it changed. */
+  count: integer('count').notNull(),
+})
+
+/** One row, from the first start with a target on: calls may be simulated only with consent. */
 export const deployment = sqliteTable('deployment', {
   /** Always 1. */
   id: integer('id').primaryKey(),
-  /** Whether transactions are processed by calls to a target, or by waits. */
+  /** Whether transactions have been processed by calls to a target. */
   calls: integer('calls', { mode: 'boolean' }).notNull(),
+})
+
+/** One row: what the next process needs to know of this one's clock (see steady-time.ts). */
+export const clock = sqliteTable('clock', {
+  /** Always 1. */
+  id: integer('id').primaryKey(),
+  /** Of the machine's boot that `sinceBoot` is about; null: the system doesn't say. */
+  bootId: text('boot_id'),
+  /** Steady time minus the time since that boot. */
+  sinceBoot: integer('since_boot'),
+  /** Wall time minus steady time. */
+  wallAhead: integer('wall_ahead').notNull(),
+})
+
+/** The transactions with which `created_at` went back, since the wall clock did (see backsteps.ts). */
+export const backsteps = sqliteTable('backsteps', {
+  /** The transaction's `id`. */
+  id: integer('id').primaryKey(),
+})
+
+/**
+ * One row: keys of `transactions` up to the highest that have no row. A trigger counts deletions. The
+ * key of a deleted newest transaction is given again, but while a process runs keys must rise.
+ */
+export const gaps = sqliteTable('gaps', {
+  /** Always 1. */
+  id: integer('id').primaryKey(),
+  count: integer('count').notNull(),
 })

@@ -1,34 +1,29 @@
 import { EXIT, StartError } from '../../exit.ts'
-import { backlogOf, type Counts } from './counts.ts'
 import type { Connection } from './database/connection.ts'
 import { deployment } from './schema.ts'
 
 /**
- * Records how transactions are processed from now on, and refuses a start without calls while
- * transactions wait for one: they would be PROCESSED though no target got them.
+ * Records that transactions are processed by calls. From then on a start without calls needs consent:
+ * what such a start makes PROCESSED, no target has got.
  *
  * @throws StartError
  */
 export function guardTarget(
   { orm }: Connection,
-  counts: Counts,
   processing: 'calls' | 'waits',
+  simulate: boolean,
 ): void {
-  const calls = processing === 'calls'
-  const before = orm.select().from(deployment).get()
-  if (before?.calls === calls) return
-  const waiting = backlogOf(counts)
-  if (before?.calls === true && waiting > 0) {
+  const hadCalls = orm.select().from(deployment).get()?.calls === true
+  if (processing === 'waits') {
+    if (!hadCalls || simulate) return
     throw new StartError(
       EXIT.usage,
-      `${waiting} transactions wait to be posted to a target, and --target-url is not set: ` +
-        'simulated calls would make them PROCESSED without posting them',
+      'transactions of this data directory have been posted to a target, and --target-url is not ' +
+        'set: calls would be simulated, and transactions PROCESSED that no target has got. Set ' +
+        '--target-url, or --simulate if that is meant',
     )
   }
-  const values = { id: 1, calls }
-  orm
-    .insert(deployment)
-    .values(values)
-    .onConflictDoUpdate({ target: deployment.id, set: values })
-    .run()
+  if (hadCalls) return
+  const row = { id: 1, calls: true }
+  orm.insert(deployment).values(row).onConflictDoUpdate({ target: deployment.id, set: row }).run()
 }

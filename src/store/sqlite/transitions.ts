@@ -14,7 +14,7 @@
 
 import type { Database } from 'bun:sqlite'
 import type { Now } from '../../clock.ts'
-import type { AttemptOutcome, Transaction } from '../../domain/transaction.ts'
+import type { AttemptOutcome, Handled, Transaction } from '../../domain/transaction.ts'
 import type { Claim, Settlement } from '../store.ts'
 import { type Counts, countTransition } from './counts.ts'
 import type { Connection } from './database/connection.ts'
@@ -31,8 +31,8 @@ type End = { outcome: AttemptOutcome; httpStatus?: number | undefined; detail?: 
 export function createTransitions(connection: Connection, counts: Counts) {
   const statements = prepareTransitions(connection)
 
-  /** Stores a new transaction as PENDING. Returns false where its `transaction_id` is known. */
-  function accept(received: Transaction, now: Now): boolean {
+  /** Stores a new transaction as PENDING. Returns its key; undefined where its id is known. */
+  function accept(received: Transaction, now: Now): number | undefined {
     const { transactionId, sourceAccount, destinationAccount, amount, currency, extra } = received
     const { changes, lastInsertRowid } = statements.insertTransaction.run({
       transactionId,
@@ -44,10 +44,11 @@ export function createTransitions(connection: Connection, counts: Counts) {
       wall: now.wall,
     })
     // The unique index on the id decides: no query before is needed.
-    if (changes === 0) return false
-    statements.insertJob.run({ id: Number(lastInsertRowid), steady: now.steady })
+    if (changes === 0) return undefined
+    const id = Number(lastInsertRowid)
+    statements.insertJob.run({ id, steady: now.steady })
     counts.PENDING++
-    return true
+    return id
   }
 
   /** Begins the next attempt: one that waits until a time, or that a claim holds. */
@@ -149,7 +150,12 @@ export function createTransitions(connection: Connection, counts: Counts) {
     return changes
   }
 
-  return { accept, begin, resume, finish, settle, recover, retry }
+  /** Notes that a FAILED transaction is dealt with. */
+  function handle(id: number, { at, note }: Handled): void {
+    statements.handleTransaction.run({ id, at, note })
+  }
+
+  return { accept, begin, resume, finish, settle, recover, retry, handle }
 }
 
 function prepareTransitions({ client }: Connection) {
@@ -210,10 +216,14 @@ function prepareTransitions({ client }: Connection) {
       WHERE (id, attempt) IN (SELECT id, attempts FROM transactions WHERE id OF_KEYS)`),
 
     insertFailedJobs: change(`
-      INSERT INTO jobs (id, run_at, tries, changed_at)
-      SELECT id, :steady, 0, :steady FROM transactions WHERE id OF_KEYS AND status = 'FAILED'`),
-    retryTransactions: change(
-      "UPDATE transactions SET status = 'PENDING' WHERE id OF_KEYS AND status = 'FAILED'",
+      INSERT INTO jobs (id, run_at, tries, changed_at, retried_at)
+      SELECT id, :steady, 0, :steady, :wall FROM transactions
+      WHERE id OF_KEYS AND status = 'FAILED'`),
+    retryTransactions: change(`
+      UPDATE transactions SET status = 'PENDING', handled_at = NULL, handled_note = NULL
+      WHERE id OF_KEYS AND status = 'FAILED'`),
+    handleTransaction: write(
+      'UPDATE transactions SET handled_at = :at, handled_note = :note WHERE id = :id',
     ),
   }
 }

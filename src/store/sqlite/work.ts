@@ -64,7 +64,7 @@ export function createWork(connection: Connection, deps: WorkDeps): Work {
     async claim(limit, order) {
       const claim = ++claims
       const rows = await commits.write(() => claimDue(order, limit, clock.now(), claim))
-      const now = clock.now().steady
+      const now = clock.now()
       return rows.map((row) => claimed(row, claim, now))
     },
     settle(claim, settlement) {
@@ -76,7 +76,11 @@ export function createWork(connection: Connection, deps: WorkDeps): Work {
 }
 
 /** A transaction and its job. */
-type JobRow = TransactionRow & { runAt: number; attemptStartedAt: number | null; tries: number }
+type JobRow = Omit<TransactionRow, 'dueAt'> & {
+  runAt: number
+  attemptStartedAt: number | null
+  tries: number
+}
 
 /** The row as `begin` leaves it. */
 function begun(row: JobRow, now: Now): JobRow {
@@ -90,16 +94,15 @@ function begun(row: JobRow, now: Now): JobRow {
   }
 }
 
-/** @param now steady time in ms */
-function claimed(row: JobRow, claim: number, now: number): Claimed {
+function claimed(row: JobRow, claim: number, now: Now): Claimed {
   const { runAt, attemptStartedAt, tries, ...transaction } = row
   const { transactionId, attempts: attempt } = transaction
   return {
     claim: { transactionId, attempt, token: `${row.id}.${claim}` },
-    transaction: fromRow(transaction),
+    transaction: fromRow({ ...transaction, dueAt: runAt }, now),
     attemptsUsed: tries,
-    lateMs: now - runAt,
-    startedAt: attemptStartedAt ?? now,
+    lateMs: now.steady - runAt,
+    startedAt: attemptStartedAt ?? now.steady,
   }
 }
 

@@ -93,7 +93,7 @@ describe('the attempts of a transaction', () => {
     await attempt(no, { outcome: 'fail', detail: 'no', http_status: 400 })
     // A manual retry an hour later: past attempts stay, and the numbers go on.
     clock.stepWall(-7_200_000)
-    expect((await store.retry('a')).kind).toBe('retried')
+    expect((await store.retry('a', 'anonymous')).kind).toBe('retried')
     for (let more = 0; more < 7; more++) {
       await attempt(
         { kind: 'retry', ...busy },

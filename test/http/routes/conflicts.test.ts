@@ -2,7 +2,13 @@ import { describe, expect, test } from 'bun:test'
 import { pageAt, pagedAt } from '../../support/pages.ts'
 import { type TestService, testService, transactionBody } from '../../support/service.ts'
 
-type ShownConflict = { transaction_id: string; received_at: string; differences: unknown[] }
+type ShownConflict = {
+  transaction_id: string
+  received_at: string
+  last_received_at: string
+  count: number
+  differences: unknown[]
+}
 const PATH = '/v1/conflicts'
 const page = (service: TestService, query = '') => pageAt<ShownConflict>(service, PATH, query)
 const paged = (
@@ -57,6 +63,8 @@ describe('the conflicts', () => {
         {
           transaction_id: 'txn_001',
           received_at: at(1_500),
+          last_received_at: at(1_500),
+          count: 1,
           differences: [
             { field: 'source_account', stored: 'A123', received: 'a123' },
             { field: 'destination_account', stored: 'B456', received: '€/„' },
@@ -86,15 +94,14 @@ describe('the conflicts', () => {
       ['a', 2],
       ['b', 3],
       ['a', 4],
-      ['c', 1],
+      ['c', 5],
     ] as const) {
       service.clock.pass(1_000)
       await conflict(service, id, amount)
     }
     const { data } = await page(service)
-    // The same webhook again is another conflict.
     const expected = [
-      ['c', 1],
+      ['c', 5],
       ['a', 4],
       ['b', 3],
       ['a', 2],
@@ -103,6 +110,20 @@ describe('the conflicts', () => {
     expect(amounts(data)).toEqual(expected)
     const times = [5, 4, 3, 2, 1].map((seconds) => at(seconds * 1_000))
     expect(data.map(({ received_at }) => received_at)).toEqual(times)
+  })
+
+  test('that are identical are one row, with how many there were and when', async () => {
+    await using service = testService()
+    await service.post(txn('a'))
+    for (const amount of [1, 2, 1, 1]) {
+      service.clock.pass(1_000)
+      await conflict(service, 'a', amount)
+    }
+    const { data } = await page(service)
+    expect(data.map(({ differences: _, ...row }) => row)).toEqual([
+      { transaction_id: 'a', received_at: at(2_000), last_received_at: at(2_000), count: 1 },
+      { transaction_id: 'a', received_at: at(1_000), last_received_at: at(4_000), count: 3 },
+    ])
   })
 
   test('of one transaction are found by its id, whatever it is', async () => {

@@ -2,6 +2,7 @@ import { Database } from 'bun:sqlite'
 import { describe, expect, spyOn, test } from 'bun:test'
 import { join } from 'node:path'
 import { openDatabase } from '../../../src/store/sqlite/database/open-database.ts'
+import { START } from '../../support/clock.ts'
 import { transactionPath } from '../../support/contract-cases.ts'
 import { type ScriptedService, scriptedService } from '../../support/scripted-service.ts'
 import {
@@ -94,7 +95,11 @@ describe('a retry of one', () => {
     expect(response.headers.get('cache-control')).toBe('no-store')
     expect(response.headers.get('x-request-id')).not.toBeNull()
     const retried = (await response.json()) as Json
-    expect(retried).toEqual({ ...failed, status: 'PENDING' })
+    expect(retried).toEqual({
+      ...failed,
+      status: 'PENDING',
+      next_attempt_at: new Date(START + 40).toISOString(),
+    })
     // A GET right after the 202 shows the same.
     expect(await service.shown('a')).toEqual(retried)
     expect(await counted(service)).toEqual({ ...noCounts(), PENDING: 1 })

@@ -34,6 +34,8 @@ describe('an answer', () => {
       created_at: '2026-01-01T00:00:00.000Z',
       processing_started_at: null,
       processed_at: null,
+      next_attempt_at: '2026-01-01T00:00:00.000Z',
+      handled: null,
       error: null,
       extra: {},
     })
@@ -328,8 +330,9 @@ describe('on a full disk', () => {
     await service.post(txn('a'))
     fill(service)
     const other = { source_account: '€'.repeat(128), destination_account: '£'.repeat(128) }
-    const conflict = () => outcome(service.post(txn('a', other)))
     let answers = 0
+    // One that differs from those before it: what is identical is only counted.
+    const conflict = () => outcome(service.post(txn('a', { ...other, amount: answers + 1 })))
     let answer = await conflict()
     // The rest of the last page has room for a few.
     for (; answer[0] === 409 && answers < 100; answers++) answer = await conflict()

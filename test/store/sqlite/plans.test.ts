@@ -2,6 +2,7 @@ import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { createAccept } from '../../../src/store/sqlite/accept.ts'
+import { createBacksteps } from '../../../src/store/sqlite/backsteps.ts'
 import type { Connection } from '../../../src/store/sqlite/database/connection.ts'
 import { prepareConflicts } from '../../../src/store/sqlite/list.ts'
 import { prepareAttempts, prepareFind, prepareReadings } from '../../../src/store/sqlite/reads.ts'
@@ -40,7 +41,9 @@ function plansOf(store: TestStore, prepare: (connection: Connection) => unknown)
 
 /** Those that read a table or an index from end to end, or sort. */
 const scans = (plans: Plan[]) =>
-  plans.filter(({ steps }) => steps.some((step) => /SCAN (?!json_each)|TEMP B-TREE/.test(step)))
+  plans.filter(({ steps }) =>
+    steps.some((step) => /SCAN (?!json_each|CONSTANT ROW)|TEMP B-TREE/.test(step)),
+  )
 
 const BY_KEY = [
   'SEARCH transactions USING INDEX transactions_transaction_id_unique (transaction_id=?)',
@@ -49,6 +52,13 @@ const BY_KEY = [
   'SEARCH attempts USING PRIMARY KEY (id=?)',
   'SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)',
   'SEARCH jobs USING INDEX jobs_due (run_at<?)',
+  'SEARCH conflicts USING INDEX conflicts_stored_id (stored_id=?)',
+  // How many conflicts of one transaction there are.
+  'SCAN CONSTANT ROW',
+  'SCALAR SUBQUERY 1',
+  'SEARCH conflicts USING COVERING INDEX conflicts_stored_id (stored_id=?)',
+  // The newest transaction, once at a start.
+  'SEARCH transactions',
 ]
 
 /** How a set of ids in JSON is read. */
@@ -56,6 +66,9 @@ const OF_A_SET = [
   ...[1, 2, 3].map((n) => `LIST SUBQUERY ${n}`),
   'SCAN json_each VIRTUAL TABLE INDEX 1:',
 ]
+
+/** How a transaction's own job is found, for each row that is shown. */
+const OWN_JOB = ['CORRELATED SCALAR SUBQUERY 1', 'SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)']
 
 const DUE = 'SEARCH jobs USING INDEX jobs_due (run_at<?)'
 const TRANSACTION_BY_KEY = 'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)'
@@ -108,18 +121,19 @@ test('no statement of the way of a transaction through its states scans a table 
     ...transitionPlans(store),
     ...plansOf(store, (it) => {
       const transitions = createTransitions(store.database, noCounts())
-      createAccept(it, { counts: noCounts(), maxBacklog: 4, transitions })
+      const backsteps = createBacksteps(it)
+      createAccept(it, { counts: noCounts(), maxBacklog: 4, transitions, backsteps })
     }),
     ...plansOf(store, prepareFind),
   ]
-  expect(plans).toHaveLength(31)
+  expect(plans).toHaveLength(33)
   // Once at a start: what the last process left.
   expect(scans(plans)).toEqual([
     { sql: 'SELECT id, tries FROM jobs WHERE claim IS NOT NULL', steps: ['SCAN jobs'] },
   ])
   const others = plans.filter((plan) => !scans(plans).includes(plan))
   for (const step of others.flatMap(({ steps }) => steps)) {
-    expect([...BY_KEY, ...OF_A_SET]).toContain(step)
+    expect([...BY_KEY, ...OF_A_SET, ...OWN_JOB]).toContain(step)
   }
 })
 
@@ -156,29 +170,49 @@ test('the fence finds the job by its key', async () => {
 test('the oldest unfinished transaction is the first row of a table in its order', async () => {
   await using store = testStore()
   const plans = plansOf(store, prepareReadings)
-  expect(plans).toMatchObject([
-    { steps: ['SCAN jobs', 'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)'] },
+  expect(plans.map(({ steps }) => steps)).toEqual([
+    ['SEARCH jobs USING COVERING INDEX jobs_retried (retried_at>?)'],
+    // The jobs that were not retried: from the first that may be one, with a limit.
+    [
+      'CO-ROUTINE next',
+      'SEARCH jobs USING INTEGER PRIMARY KEY (rowid>?)',
+      'SCAN next',
+      'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)',
+    ],
+    [
+      'CO-ROUTINE (subquery-1)',
+      'SEARCH jobs USING INTEGER PRIMARY KEY (rowid>?)',
+      'SEARCH (subquery-1)',
+    ],
   ])
-  expect(plans[0]?.sql).toEndWith('order by "jobs"."id" asc limit ?')
+  expect(plans[0]?.sql).toEndWith('ORDER BY retried_at LIMIT 1')
 })
 
 test('a list reads a range of keys: of the transactions, of those FAILED, or of the jobs', async () => {
   await using store = testStore()
   const plans = plansOf(store, prepareScan)
-  const steps = [
+  const steps = (job: string[]) => [
     ['SEARCH transactions USING INTEGER PRIMARY KEY (rowid<?)'],
-    ['SEARCH transactions USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)'],
+    ['SEARCH transactions USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)', ...job],
     ['SEARCH transactions USING COVERING INDEX transactions_failed (id<?)'],
-    ['SEARCH transactions USING INDEX transactions_failed (id>? AND id<?)'],
+    ['SEARCH transactions USING INDEX transactions_failed (id>? AND id<?)', ...job],
     ['SEARCH jobs USING INTEGER PRIMARY KEY (rowid<?)'],
     [
       'SEARCH jobs USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)',
       'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)',
+      ...job,
     ],
   ]
-  // Once for rows, and once for their keys alone.
-  expect(plans.map((plan) => plan.steps)).toEqual([...steps, ...steps])
-  for (const [i, { sql }] of plans.entries()) {
+  // The range of keys of a range of times is searched first.
+  expect(plans.slice(0, 3).map((plan) => plan.steps)).toEqual([
+    ['SCAN backsteps'],
+    ['SEARCH transactions'],
+    ['SEARCH transactions USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)'],
+  ])
+  // Once for rows, with when their jobs are due, and once for their keys alone.
+  const scans = plans.slice(3)
+  expect(scans.map((plan) => plan.steps)).toEqual([...steps(OWN_JOB), ...steps([])])
+  for (const [i, { sql }] of scans.entries()) {
     const table = i % 6 < 4 ? 'transactions' : 'jobs'
     const end = i % 2 === 0 ? 'limit ? offset ?' : 'limit ?'
     expect(sql).toEndWith(`order by "${table}"."id" desc ${end}`)
@@ -205,7 +239,10 @@ test('the attempts of a transaction are read by their keys, in the order of thes
   await using store = testStore()
   const plans = plansOf(store, prepareAttempts)
   expect(plans.map(({ steps }) => steps)).toEqual([
-    ['SEARCH transactions USING INDEX transactions_transaction_id_unique (transaction_id=?)'],
+    [
+      'SEARCH transactions USING INDEX transactions_transaction_id_unique (transaction_id=?)',
+      ...OWN_JOB,
+    ],
     ['SEARCH attempts USING PRIMARY KEY (id=?)'],
   ])
   expect(plans[1]?.sql).toEndWith('order by "attempts"."attempt" asc')

@@ -8,6 +8,7 @@ import { renameSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import first from '../../../../drizzle/0000_first.sql' with { type: 'text' }
 import deployment from '../../../../drizzle/0001_deployment.sql' with { type: 'text' }
+import operations from '../../../../drizzle/0002_operations.sql' with { type: 'text' }
 import { inTransaction, userVersion } from './connection.ts'
 import { syncDirectory, syncPath } from './durable-files.ts'
 
@@ -18,6 +19,7 @@ export type Migration = { tag: string; sql: string }
 export const MIGRATIONS: readonly Migration[] = [
   { tag: '0000_first', sql: first },
   { tag: '0001_deployment', sql: deployment },
+  { tag: '0002_operations', sql: operations },
 ]
 
 /** `txhk`: SQLite's application_id of a database of txhook. */

@@ -14,7 +14,7 @@ import { firstValue } from '../../../support/store.ts'
 
 const VERSION = MIGRATIONS.length
 const SNAPSHOT = `before-migration-${VERSION}.db`
-const ADD_NOTE = 'ALTER TABLE transactions ADD COLUMN note TEXT'
+const ADD_NOTE = 'ALTER TABLE transactions ADD COLUMN remark TEXT'
 const ORPHAN = 'INSERT INTO jobs (id, run_at, tries, changed_at) VALUES (99, 0, 0, 0)'
 
 /** An up-to-date database with one transaction and its job in it. */
@@ -58,18 +58,18 @@ function expectSound({ client, value }: ReturnType<typeof database>, version: nu
 describe('a migration', () => {
   test('is applied to an existing database after a snapshot of what it was', () => {
     using old = database()
-    expect(old.migrate(ADD_NOTE, "UPDATE transactions SET note = 'new'")).toEqual([
+    expect(old.migrate(ADD_NOTE, "UPDATE transactions SET remark = 'new'")).toEqual([
       'more_0',
       'more_1',
     ])
     expectSound(old, VERSION + 2)
-    expect(old.value('SELECT note FROM transactions')).toBe('new')
+    expect(old.value('SELECT remark FROM transactions')).toBe('new')
 
     using snapshot = new Database(join(old.path, SNAPSHOT), { readonly: true })
     expect(firstValue(snapshot, 'PRAGMA integrity_check')).toBe('ok')
     expect(firstValue(snapshot, 'PRAGMA user_version')).toBe(VERSION)
     expect(firstValue(snapshot, 'PRAGMA application_id')).toBe(APPLICATION_ID)
-    expect(snapshot.query('SELECT * FROM transactions').get()).not.toHaveProperty('note')
+    expect(snapshot.query('SELECT * FROM transactions').get()).not.toHaveProperty('remark')
     expect(firstValue(snapshot, 'SELECT transaction_id FROM transactions')).toBe('old')
     expect(readdirSync(old.path)).not.toContain(`${SNAPSHOT}.unfinished`)
   })
@@ -94,7 +94,7 @@ describe('a migration', () => {
     mkdirSync(join(old.path, SNAPSHOT))
     expect(() => old.migrate(ADD_NOTE)).toThrow()
     expectSound(old, VERSION)
-    expect(old.columns()).not.toContain('note')
+    expect(old.columns()).not.toContain('remark')
   })
 
   test('may rebuild a table that others refer to', () => {
@@ -114,7 +114,7 @@ describe('a migration', () => {
     const broken = `${ADD_NOTE}; UPDATE transactions SET status = 'FAILED'; INSERT INTO nowhere VALUES (1)`
     expect(() => old.migrate(broken)).toThrow('no such table: nowhere')
     expectSound(old, VERSION)
-    expect(old.columns()).not.toContain('note')
+    expect(old.columns()).not.toContain('remark')
     expect(old.value('SELECT status FROM transactions')).toBe('PENDING')
 
     expect(old.migrate(ADD_NOTE)).toEqual(['more_0'])
@@ -126,7 +126,7 @@ describe('a migration', () => {
     const broken = () => old.migrate(`${ADD_NOTE}; ${ORPHAN}`)
     expect(broken).toThrow('The migration more_0 left 1 broken references.')
     expectSound(old, VERSION)
-    expect(old.columns()).not.toContain('note')
+    expect(old.columns()).not.toContain('remark')
     expect(broken).toThrow('broken references')
 
     expect(old.migrate(ADD_NOTE)).toEqual(['more_0'])
@@ -137,7 +137,7 @@ describe('a migration', () => {
     using old = database()
     expect(() => old.migrate(ADD_NOTE, 'nonsense')).toThrow('syntax error')
     expectSound(old, VERSION + 1)
-    expect(old.migrate(ADD_NOTE, "UPDATE transactions SET note = 'new'")).toEqual(['more_1'])
+    expect(old.migrate(ADD_NOTE, "UPDATE transactions SET remark = 'new'")).toEqual(['more_1'])
     expectSound(old, VERSION + 2)
   })
 
