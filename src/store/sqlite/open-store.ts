@@ -1,15 +1,16 @@
 import type { Clock } from '../../clock.ts'
 import type { Log } from '../../telemetry/log.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
-import { type RetryResult, StorageUnavailable, type Store } from '../store.ts'
+import type { RetryResult, Store } from '../store.ts'
 import { createAccept } from './accept.ts'
 import { createBulkRetry } from './bulk-retry.ts'
 import { type Counts, loadCounts, saveCounts } from './counts.ts'
 import { CommitQueue } from './database/commit-queue.ts'
-import { writeProbe } from './database/connection.ts'
+import type { Restriction } from './database/database-file.ts'
 import { type OpenDatabase, openDatabase } from './database/open-database.ts'
 import { createList, prepareConflicts } from './list.ts'
 import { fromRow, prepareAttempts, prepareFind, prepareReadings } from './reads.ts'
+import { createRoomCheck } from './room-check.ts'
 import { prepareScan } from './scan.ts'
 import { ScanQueue } from './scan-queue.ts'
 import { guardTarget } from './target-guard.ts'
@@ -41,20 +42,36 @@ export type SqliteStore = Store & { database: OpenDatabase; commits: CommitQueue
 export function openStore(deps: StoreDeps): SqliteStore {
   const { dataDir, clock, log, processing } = deps
   const database = openDatabase(dataDir)
-  const { counts, newestTime } = loadCounts(database)
   try {
+    const { counts, newestTime } = loadCounts(database)
     if (processing !== undefined) guardTarget(database, counts, processing)
+    const { migrated, restriction } = database
+    if (migrated.length > 0) log.info('migrated the database', { migrations: migrated })
+    logRestriction(restriction, log)
+    const behind_ms = clock.advanceTo(newestTime)
+    if (behind_ms > 0) {
+      log.warn('the wall clock is behind the newest time in the database', { behind_ms })
+    }
+    return createStore(database, counts, deps)
   } catch (error) {
     database.close()
     throw error
   }
-  const { migrated } = database
-  if (migrated.length > 0) log.info('migrated the database', { migrations: migrated })
-  const behind_ms = clock.advanceTo(newestTime)
-  if (behind_ms > 0) {
-    log.warn('the wall clock is behind the newest time in the database', { behind_ms })
+}
+
+function logRestriction(restriction: Restriction, log: Log): void {
+  switch (restriction) {
+    case 'none_needed':
+      break
+    case 'done':
+      log.info('others can no longer read the database: its files are for this user alone')
+      break
+    case 'refused':
+      log.warn('others can read the database, and the mode of its files cannot be changed')
+      break
+    default:
+      restriction satisfies never
   }
-  return createStore(database, counts, deps)
 }
 
 function createStore(database: OpenDatabase, counts: Counts, deps: StoreDeps): SqliteStore {
@@ -63,6 +80,7 @@ function createStore(database: OpenDatabase, counts: Counts, deps: StoreDeps): S
   const saveState = () => saveCounts(counts)
   const commits = new CommitQueue({ ...database, saveState, monotonic, metrics, onFatal })
   const transitions = createTransitions(database, counts)
+  const roomCheck = createRoomCheck(database.client, commits)
   const scan = prepareScan(database)
   const scanQueue = new ScanQueue()
   const accept = createAccept(database, { counts, maxBacklog, transitions })
@@ -80,7 +98,10 @@ function createStore(database: OpenDatabase, counts: Counts, deps: StoreDeps): S
   }
 
   return {
-    accept: (transaction) => commits.write(() => accept(transaction, clock.now())),
+    accept(transaction) {
+      const accepted = commits.write(() => accept(transaction, clock.now()))
+      return roomCheck.watch(transaction, accepted)
+    },
     find: async (transactionId) => {
       const row = await commits.readDurable(() => find(transactionId))
       return row && fromRow(row)
@@ -92,13 +113,8 @@ function createStore(database: OpenDatabase, counts: Counts, deps: StoreDeps): S
     retryAll: createBulkRetry({ transitions, scan, scanQueue, commits, clock }),
     work: createWork(database, { transitions, commits, clock }),
     readings: async () => ({ ...readings(), transactions: { ...counts }, now: clock.now().wall }),
-    health: () =>
-      commits
-        .write(() => writeProbe(database.client))
-        .then(
-          () => 'ok',
-          (error) => (error instanceof StorageUnavailable ? error.reason : 'failed'),
-        ),
+    health: () => roomCheck.health(),
+    refusals: () => roomCheck.refusals(),
     async close() {
       await commits.close()
       database.close()

@@ -9,6 +9,10 @@ export type CommitDeps = {
   client: Database
   /** Resolves when all that is committed is on the disk. */
   sync(): Promise<void>
+  /** @throws Error where the files that are written are no longer those of the data directory */
+  checkFiles(): void
+  /** Whether an error of SQLite's means that there is no room. */
+  isFull(error: unknown): boolean
   checkpoints: Pick<Checkpoints, 'due' | 'nearlyDone' | 'run'>
   /**
    * Called before each SQL transaction. Saves the state that operations change in memory, and returns
@@ -40,6 +44,9 @@ const BATCH_MAX = 256
 /** More can't be answered within half a second; refusing them costs no memory. */
 const WAITING_MAX = 10_000
 
+/** What is lost with a data directory that is removed is at most what a second accepts. */
+const FILES_CHECK_INTERVAL_MS = 500
+
 /** Each pass of a checkpoint leaves what was committed meanwhile, less each time. */
 const PASSES_MAX = 5
 
@@ -58,6 +65,7 @@ export class CommitQueue {
   /** No commit begins while the last pass of a checkpoint runs. */
   #held = false
   #closed: 'closed' | 'failed' | undefined
+  #filesCheckedAt = Number.NEGATIVE_INFINITY
   readonly #ended = Promise.withResolvers<void>()
 
   constructor(deps: CommitDeps) {
@@ -126,6 +134,7 @@ export class CommitQueue {
     const batch = this.#waiting.splice(0, BATCH_MAX)
     try {
       this.#run(batch)
+      this.#checkFiles(beganAt)
     } catch (error) {
       reject(batch, error)
       this.#fail(error)
@@ -179,13 +188,19 @@ export class CommitQueue {
     if (this.#failed || (this.#closed && !busy)) this.#ended.resolve()
   }
 
+  #checkFiles(now: number): void {
+    if (now - this.#filesCheckedAt < FILES_CHECK_INTERVAL_MS) return
+    this.#deps.checkFiles()
+    this.#filesCheckedAt = now
+  }
+
   /** All in one SQL transaction; if one fails, each in its own, so that only that one fails. */
   #run(batch: Entry[]): void {
     try {
       this.#transaction(batch)
     } catch (error) {
       // Throws first where a retry must not happen: after a failed commit it could seem to succeed.
-      const failure = failureOf(error)
+      const failure = this.#failureOf(error)
       // A lock fails the whole batch before its first operation. Retrying each would block all
       // requests for the busy timeout as many times.
       const locked = failure instanceof StorageUnavailable && failure.reason === 'busy'
@@ -210,6 +225,18 @@ export class CommitQueue {
     }
   }
 
+  /**
+   * What the caller of a failed operation gets: that the storage is full or locked, or what it threw.
+   * Rethrows any other error of SQLite's, since that puts the database in doubt.
+   */
+  #failureOf(error: unknown): Error {
+    if (this.#deps.isFull(error)) return new StorageUnavailable('full', { cause: error })
+    if (isLocked(error)) return new StorageUnavailable('busy', { cause: error })
+    const code = sqliteCode(error)
+    if (code !== undefined && !code.startsWith('SQLITE_CONSTRAINT')) throw error
+    return error instanceof Error ? error : new Error(String(error))
+  }
+
   #fail(error: unknown): void {
     if (this.#failed) return
     this.#closed = 'failed'
@@ -229,16 +256,4 @@ function answer(entries: readonly Entry[]): void {
 /** No caller gets a success that is in doubt. */
 function reject(entries: readonly Entry[], cause?: unknown): void {
   for (const entry of entries) entry.reject(new StorageUnavailable('failed', { cause }))
-}
-
-/**
- * What the caller of a failed operation gets: that the storage is full or locked, or what it threw.
- * Rethrows any other error of SQLite's, since that puts the database in doubt.
- */
-function failureOf(error: unknown): Error {
-  const code = sqliteCode(error)
-  if (code === 'SQLITE_FULL') return new StorageUnavailable('full', { cause: error })
-  if (isLocked(code)) return new StorageUnavailable('busy', { cause: error })
-  if (code !== undefined && !code.startsWith('SQLITE_CONSTRAINT')) throw error
-  return error instanceof Error ? error : new Error(String(error))
 }

@@ -16,6 +16,15 @@ export function makeDirectory(directory: string): void {
   }
 }
 
+/** Makes an empty file for this user alone; one that is there is left as it is. */
+export function makePrivateFile(path: string): void {
+  try {
+    closeSync(openSync(path, 'wx', 0o600))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+}
+
 /** Syncs the entries of a directory: the names of new and of renamed files. */
 export function syncDirectory(directory: string): void {
   // Windows can't open a directory; its file system journals the names.
