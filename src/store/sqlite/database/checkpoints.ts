@@ -60,8 +60,10 @@ export function createCheckpoints(client: Database, path: string): Checkpoints {
   }
 }
 
-/** `code` is SQLite's. */
-type CheckpointReply = { ok: true } | { ok: false; code: string | undefined; message: string }
+/** `code` is SQLite's, `systemErrno` the operating system's. */
+type CheckpointReply =
+  | { ok: true }
+  | { ok: false; code: string | undefined; message: string; systemErrno: number | undefined }
 
 /** One request at a time. */
 function request(worker: Worker, path: string): Promise<CheckpointReply> {

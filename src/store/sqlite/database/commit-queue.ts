@@ -47,6 +47,9 @@ const WAITING_MAX = 10_000
 /** What is lost with a data directory that is removed is at most what a second accepts. */
 const FILES_CHECK_INTERVAL_MS = 500
 
+/** On a full disk a checkpoint may fail again and again, each time after copying what it can. */
+const MAKE_ROOM_INTERVAL_MS = 10_000
+
 /** Each pass of a checkpoint leaves what was committed meanwhile, less each time. */
 const PASSES_MAX = 5
 
@@ -65,6 +68,9 @@ export class CommitQueue {
   /** No commit begins while the last pass of a checkpoint runs. */
   #held = false
   #closed: 'closed' | 'failed' | undefined
+  /** The log has to be copied because there was no room: it then starts over in its own room. */
+  #needsRoom = false
+  #roomMadeAt = Number.NEGATIVE_INFINITY
   #filesCheckedAt = Number.NEGATIVE_INFINITY
   readonly #ended = Promise.withResolvers<void>()
 
@@ -166,7 +172,7 @@ export class CommitQueue {
     const { checkpoints } = this.#deps
     if (this.#checkpointing) return
     try {
-      if (!checkpoints.due()) return
+      if (!checkpoints.due() && !this.#shouldMakeRoom()) return
       this.#checkpointing = true
       for (let pass = 0; pass < PASSES_MAX && !this.#failed; pass++) {
         await checkpoints.run()
@@ -181,6 +187,15 @@ export class CommitQueue {
     this.#checkpointing = false
     this.#schedule()
     this.#endIfDone()
+  }
+
+  /** Whether a checkpoint is worth a try since there was no room, at most once in ten seconds. */
+  #shouldMakeRoom(): boolean {
+    const now = this.#deps.monotonic()
+    if (!this.#needsRoom || now - this.#roomMadeAt < MAKE_ROOM_INTERVAL_MS) return false
+    this.#needsRoom = false
+    this.#roomMadeAt = now
+    return true
   }
 
   #endIfDone(): void {
@@ -230,7 +245,10 @@ export class CommitQueue {
    * Rethrows any other error of SQLite's, since that puts the database in doubt.
    */
   #failureOf(error: unknown): Error {
-    if (this.#deps.isFull(error)) return new StorageUnavailable('full', { cause: error })
+    if (this.#deps.isFull(error)) {
+      this.#needsRoom = true
+      return new StorageUnavailable('full', { cause: error })
+    }
     if (isLocked(error)) return new StorageUnavailable('busy', { cause: error })
     const code = sqliteCode(error)
     if (code !== undefined && !code.startsWith('SQLITE_CONSTRAINT')) throw error

@@ -4,7 +4,7 @@
  */
 
 import type { BigIntStats } from 'node:fs'
-import { chmodSync, closeSync, fstatSync, openSync, realpathSync, statSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, realpathSync, statSync } from 'node:fs'
 import { EXIT, StartError } from '../../../exit.ts'
 import { lockFile } from './file-lock.ts'
 import { refuseOrphanedLog } from './inspect.ts'
@@ -12,8 +12,6 @@ import { refuseOrphanedLog } from './inspect.ts'
 export type DatabaseFile = {
   /** Without symbolic links: SQLite's log is beside this one. */
   realPath: string
-  /** Makes the file and those that SQLite has beside it readable by this user alone. */
-  restrict(): Restriction
   /** Remembers which files there are now. SQLite must have opened the database. */
   remember(): void
   /** The path that is no longer the file that was opened; undefined: all still are. */
@@ -24,9 +22,6 @@ export type DatabaseFile = {
    */
   close(): void
 }
-
-/** Whether files that others could read were made private; `refused`: some still are not. */
-export type Restriction = 'none_needed' | 'done' | 'refused'
 
 /** The file of a path can be replaced between opening and looking, but not forever. */
 const TRIES_MAX = 100
@@ -65,7 +60,6 @@ function databaseFile(path: string, descriptor: number): DatabaseFile {
   let opened: (BigIntStats | undefined)[] = []
   return {
     realPath,
-    restrict: () => restrict(SUFFIXES.map((suffix) => realPath + suffix)),
     remember() {
       // The database by its descriptor: what the path leads to may be another one by now.
       const [, wal, shm] = paths.map(statOf)
@@ -86,19 +80,6 @@ function openOrCreate(path: string): number {
   refuseOrphanedLog(path)
   // Reading and writing, and nothing is cut off where another process has made it meanwhile.
   return openSync(path, 'a+', 0o600)
-}
-
-function restrict(paths: readonly string[]): Restriction {
-  if (process.platform === 'win32') return 'none_needed'
-  const open = paths.filter((path) => ((statOf(path)?.mode ?? 0n) & 0o077n) !== 0n)
-  if (open.length === 0) return 'none_needed'
-  try {
-    for (const path of open) chmodSync(path, 0o600)
-    return 'done'
-  } catch {
-    // Another user's files, or a file system without modes.
-    return 'refused'
-  }
 }
 
 /** Of what the path leads to; undefined where that can't be found out. */

@@ -1,13 +1,13 @@
 import { Database } from 'bun:sqlite'
-import { closeSync, fdatasync, openSync } from 'node:fs'
+import { closeSync, fdatasync, openSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { EXIT, StartError } from '../../../exit.ts'
 import * as schema from '../schema.ts'
 import { type Checkpoints, createCheckpoints } from './checkpoints.ts'
 import { BUSY_TIMEOUT_MS, type Connection, configure, writeProbe } from './connection.ts'
-import { openDatabaseFile, type Restriction } from './database-file.ts'
-import { makeDirectory, syncDirectory } from './durable-files.ts'
+import { openDatabaseFile } from './database-file.ts'
+import { makeDirectory, type Restriction, restrictToUser, syncDirectory } from './durable-files.ts'
 import { hasWal, inspectDatabase, inspectFile } from './inspect.ts'
 import { migrate } from './migrations.ts'
 import { takeOwnerLock } from './owner-lock.ts'
@@ -80,7 +80,7 @@ function open(directory: string, path: string, opened: DisposableStack) {
   const client = opened.adopt(new Database(realPath, options), (each) => each.close(true))
   client.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`)
   inspectDatabase(realPath, client)
-  const restriction = file.restrict()
+  const restriction = restrictToUser(filesOf(directory, realPath))
   configure(client)
   const isFull = (error: unknown) => isOutOfRoom(error, realPath)
   const migrated = migrate(client, directory)
@@ -126,6 +126,13 @@ function inspectReadonly(path: string): void {
   using client = new Database(path, { readonly: true })
   client.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`)
   inspectDatabase(path, client)
+}
+
+/** All files that txhook makes. Those of an older version may be readable by others. */
+function filesOf(directory: string, path: string): string[] {
+  const others = /^(txhook\.lock|before-migration-\d+\.db)$/
+  const names = readdirSync(directory).filter((name) => others.test(name))
+  return [path, `${path}-wal`, `${path}-shm`, ...names.map((name) => join(directory, name))]
 }
 
 type IsFull = OpenDatabase['isFull']

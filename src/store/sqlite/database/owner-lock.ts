@@ -25,6 +25,8 @@ export function takeOwnerLock(dataDir: string): OwnerLock {
     makePrivateFile(path)
     lock = new Database(path, { create: true, readwrite: true })
     lock.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`)
+    // A journal on the disk would need room there, and nothing is ever written.
+    lock.run('PRAGMA journal_mode = MEMORY')
     lock.run('BEGIN EXCLUSIVE')
   } catch (error) {
     lock?.close()

@@ -1,9 +1,12 @@
 import { closeSync, ftruncateSync, openSync, rmSync, statSync, writeSync } from 'node:fs'
+import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { sqliteCode } from './sqlite-errors.ts'
 
 /** A disk, a quota, a limit on the size of files: RLIMIT_FSIZE, or the file system's own. */
-const NO_ROOM = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
+const NO_ROOM = ['ENOSPC', 'EDQUOT', 'EFBIG'] as const
+
+const NO_ROOM_NUMBERS: readonly number[] = NO_ROOM.map((name) => constants.errno[name])
 
 /** SQLite's I/O errors that only a write or the growth of a file can have. None is of a sync. */
 const MAY_LACK_ROOM = new Set([
@@ -25,7 +28,11 @@ const PROBE_BYTES = 65_536
  */
 export function isOutOfRoom(error: unknown, path: string): boolean {
   const code = sqliteCode(error) ?? ''
-  return code === 'SQLITE_FULL' || (MAY_LACK_ROOM.has(code) && lacksRoom(path))
+  if (code === 'SQLITE_FULL') return true
+  if (!MAY_LACK_ROOM.has(code)) return false
+  const { systemErrno } = error as { systemErrno?: number }
+  const said = systemErrno !== undefined && NO_ROOM_NUMBERS.includes(systemErrno)
+  return said || lacksRoom(path)
 }
 
 function lacksRoom(path: string): boolean {
@@ -35,7 +42,7 @@ function lacksRoom(path: string): boolean {
     write(probe, largest)
     return false
   } catch (error) {
-    return NO_ROOM.has((error as NodeJS.ErrnoException).code ?? '')
+    return NO_ROOM.some((name) => name === (error as NodeJS.ErrnoException).code)
   } finally {
     rmSync(probe, { force: true })
   }
