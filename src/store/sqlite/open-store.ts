@@ -54,7 +54,11 @@ export function openStore(deps: StoreDeps): SqliteStore {
     }
     return createStore(database, counts, deps)
   } catch (error) {
-    database.close()
+    try {
+      database.close()
+    } catch {
+      // The first error says more.
+    }
     throw error
   }
 }
