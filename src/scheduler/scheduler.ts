@@ -31,6 +31,8 @@ export class Scheduler {
   #started: Promise<void> | undefined
   #loop: Promise<void> | undefined
   #stopped: Promise<void> | undefined
+  /** What the last process left under way is recorded. */
+  #recovered = false
   #state: 'idle' | 'running' | 'stopped' | 'crashed' = 'idle'
   /** Ends the loop's sleep, or its next one where it isn't asleep. */
   #wake = Promise.withResolvers<void>()
@@ -70,14 +72,26 @@ export class Scheduler {
   }
 
   async #start(): Promise<void> {
-    const { work, maxAttempts } = this.#deps
     if (this.#stopped) return
-    const { interrupted } = await work.start(maxAttempts)
-    this.#reportInterrupted(interrupted)
+    try {
+      await this.#recover()
+    } catch (error) {
+      // On a full disk the service answers what needs no room, and the loop tries again.
+      if (!(error instanceof StorageUnavailable && error.reason === 'full')) throw error
+      this.#onStorageError(error)
+    }
     // A stop can come during the commit.
     if (this.#stopped) return
     this.#state = 'running'
     this.#loop = this.#run()
+  }
+
+  async #recover(): Promise<void> {
+    if (this.#recovered) return
+    const { work, maxAttempts } = this.#deps
+    const { interrupted } = await work.start(maxAttempts)
+    this.#recovered = true
+    this.#reportInterrupted(interrupted)
   }
 
   /** There may be something due: look at once. */
@@ -120,7 +134,9 @@ export class Scheduler {
     while (this.#state === 'running') {
       this.#wake = Promise.withResolvers()
       this.#detectClockStep()
-      const delay = await this.runOnce().catch((error) => this.#onStorageError(error))
+      const delay = await this.#recover()
+        .then(() => this.runOnce())
+        .catch((error) => this.#onStorageError(error))
       if (delay !== 0) await this.#sleep(delay)
       else if (this.#caughtUp && this.running) await this.#pause()
     }

@@ -59,8 +59,13 @@ export type Store = {
   work: Work
   /** For the metrics: costs the same however large the database is. */
   readings(): Promise<Readings>
-  /** Whether a write reaches the disk now, and otherwise why not. Never rejects. */
+  /**
+   * Whether a write reaches the disk now, one as large as any webhook that was refused for want of
+   * room since the last such write; otherwise why not. Never rejects.
+   */
   health(): Promise<'ok' | StorageReason>
+  /** How many webhooks were refused as `full` or `busy`: what `health` said before may be outdated. */
+  refusals(): number
   /** Finishes what was begun and gives up the data. */
   close(): Promise<void>
 }

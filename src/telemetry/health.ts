@@ -12,27 +12,39 @@ export type Health = {
 
 export type HealthCheckDeps = {
   clock: Clock
-  store: { health(): Promise<'ok' | StorageReason> }
+  store: { health(): Promise<'ok' | StorageReason>; refusals(): number }
   scheduler: { readonly running: boolean; readonly targetFailingSince: number | undefined }
   /** Whether there is a target. */
   hasTarget: boolean
   stopping(): boolean
 }
 
-/** The storage is asked for a write at most this often, however often health is asked for. */
+/**
+ * The storage is asked for a write at most this often, however often health is asked for: but again
+ * at once where it has refused a webhook since it was well.
+ */
 const STORAGE_CHECK_INTERVAL_MS = 1_000
+
+type StorageCheck = { storage: Promise<string>; at: number; refusals: number; failed: boolean }
 
 /** Returns a function that checks the health of the service now. */
 export function createHealthCheck(deps: HealthCheckDeps): () => Promise<Health> {
   const { clock, store, scheduler, hasTarget, stopping } = deps
-  let last: { storage: Promise<string>; at: number } | undefined
+  let last: StorageCheck | undefined
 
   function checkStorage(): Promise<string> {
     const at = clock.monotonic()
-    if (last && at - last.at < STORAGE_CHECK_INTERVAL_MS) return last.storage
-    const storage = store.health().then((health) => (health === 'ok' ? 'ok' : 'takes no writes'))
-    last = { storage, at }
-    return storage
+    const refusals = store.refusals()
+    const isRecent = last !== undefined && at - last.at < STORAGE_CHECK_INTERVAL_MS
+    if (last && isRecent && (last.failed || last.refusals === refusals)) return last.storage
+    const check: StorageCheck = { storage: writeToStorage(), at, refusals, failed: false }
+    async function writeToStorage(): Promise<string> {
+      if ((await store.health()) === 'ok') return 'ok'
+      check.failed = true
+      return 'takes no writes'
+    }
+    last = check
+    return check.storage
   }
 
   /** Transactions are accepted while the target is failing. */

@@ -57,8 +57,11 @@ describe.each([...VARIANTS])('a newcomer with txhook (%s)', (variant) => {
       await txhook.post(transactionBody())
       expect(await txhook.end(signal)).toMatchObject({ exitCode: 0, stderr: '' })
     }
-    // A clean stop folds the write-ahead log into the database.
-    expect(readdirSync(join(directory.path, 'data')).sort()).toEqual(['txhook.db', 'txhook.lock'])
+    // A clean stop folds the write-ahead log into the database, and leaves it empty.
+    const data = join(directory.path, 'data')
+    const names = ['txhook.db', 'txhook.db-shm', 'txhook.db-wal', 'txhook.lock']
+    expect(readdirSync(data).sort()).toEqual(names)
+    expect(readFileSync(join(data, 'txhook.db-wal'))).toHaveLength(0)
   })
 
   test('is told every fault of the command line and of the variables in one go', async () => {

@@ -36,3 +36,32 @@ export async function openElsewhere(dataDir: string): Promise<Opener> {
     },
   }
 }
+
+/** A process that opens one data directory after the other, each when it is sent its name. */
+export type Racer = {
+  /** Closes what is open, opens the directory unless the line is empty, and says how that went. */
+  send(line: string): Promise<string>
+  end(): Promise<void>
+}
+
+/** Resolves when the process, run under a command, waits for its first line. */
+export async function startRacer(under: readonly string[]): Promise<Racer> {
+  const child = Bun.spawn([...under, process.execPath, script('race-directory.ts')], {
+    stdin: 'pipe',
+    stdout: 'pipe',
+  })
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader()
+  const answer = async () => (await reader.read()).value?.trimEnd() ?? 'ended'
+  await answer()
+  return {
+    async send(line) {
+      child.stdin.write(`${line}\n`)
+      await child.stdin.flush()
+      return answer()
+    },
+    async end() {
+      child.kill('SIGKILL')
+      await child.exited
+    },
+  }
+}

@@ -1,17 +1,18 @@
 import type { Clock } from '../../clock.ts'
 import type { Log } from '../../telemetry/log.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
-import { StorageUnavailable, type Store } from '../store.ts'
+import type { Store } from '../store.ts'
 import { createAccept } from './accept.ts'
 import { createActions } from './actions.ts'
 import { createBacksteps } from './backsteps.ts'
 import { createBulkRetry } from './bulk-retry.ts'
 import { type Counts, loadCounts, saveCounts } from './counts.ts'
 import { CommitQueue } from './database/commit-queue.ts'
-import { writeProbe } from './database/connection.ts'
+import type { Restriction } from './database/durable-files.ts'
 import { type OpenDatabase, openDatabase } from './database/open-database.ts'
 import { createList, prepareConflicts } from './list.ts'
 import { fromRow, prepareAttempts, prepareFind, prepareReadings } from './reads.ts'
+import { createRoomCheck } from './room-check.ts'
 import { prepareScan } from './scan.ts'
 import { ScanQueue } from './scan-queue.ts'
 import { continueSteadyTime, type SteadyTime } from './steady-time.ts'
@@ -50,12 +51,32 @@ export function openStore(deps: StoreDeps): SqliteStore {
     const { counts, newestTime } = loadCounts(database)
     if (processing !== undefined) guardTarget(database, processing, simulate)
     const steadyTime = continueSteadyTime(database, { clock, log, newestTime })
-    const { migrated } = database
+    const { migrated, restriction } = database
     if (migrated.length > 0) log.info('migrated the database', { migrations: migrated })
+    logRestriction(restriction, log)
     return createStore(database, { counts, steadyTime }, deps)
   } catch (error) {
-    database.close()
+    try {
+      database.close()
+    } catch {
+      // The first error says more.
+    }
     throw error
+  }
+}
+
+function logRestriction(restriction: Restriction, log: Log): void {
+  switch (restriction) {
+    case 'none_needed':
+      break
+    case 'done':
+      log.info('others can no longer read the database: its files are for this user alone')
+      break
+    case 'refused':
+      log.warn('others can read the database, and the mode of its files cannot be changed')
+      break
+    default:
+      restriction satisfies never
   }
 }
 
@@ -74,6 +95,7 @@ function createStore(database: OpenDatabase, opened: Opened, deps: StoreDeps): S
   }
   const commits = new CommitQueue({ ...database, saveState, monotonic, metrics, onFatal })
   const transitions = createTransitions(database, counts)
+  const roomCheck = createRoomCheck(database.client, commits)
   const scan = prepareScan(database)
   const scanQueue = new ScanQueue()
   const accept = createAccept(database, { counts, maxBacklog, transitions, backsteps })
@@ -85,7 +107,10 @@ function createStore(database: OpenDatabase, opened: Opened, deps: StoreDeps): S
   const work = createWork(database, { transitions, commits, clock })
 
   return {
-    accept: (transaction) => commits.write(() => accept(transaction, clock.now())),
+    accept(transaction) {
+      const accepted = commits.write(() => accept(transaction, clock.now()))
+      return roomCheck.watch(transaction, accepted)
+    },
     find: async (transactionId) => {
       const row = await commits.readDurable(() => find(transactionId))
       return row && fromRow(row, clock.now())
@@ -104,13 +129,8 @@ function createStore(database: OpenDatabase, opened: Opened, deps: StoreDeps): S
       },
     },
     readings: async () => ({ ...readings(), transactions: { ...counts }, now: clock.now().wall }),
-    health: () =>
-      commits
-        .write(() => writeProbe(database.client))
-        .then(
-          () => 'ok',
-          (error) => (error instanceof StorageUnavailable ? error.reason : 'failed'),
-        ),
+    health: () => roomCheck.health(),
+    refusals: () => roomCheck.refusals(),
     async close() {
       // The machine may be about to start again: then the next process goes by the wall clock.
       await steadyTime.keep(commits)

@@ -2,8 +2,8 @@ import type { Clock } from '../../clock.ts'
 import type { Log } from '../../telemetry/log.ts'
 import { StorageUnavailable } from '../store.ts'
 import type { CommitQueue } from './database/commit-queue.ts'
-import type { Connection } from './database/connection.ts'
-import { isTransient, sqliteCode } from './database/sqlite-errors.ts'
+import type { OpenDatabase } from './database/open-database.ts'
+import { isLocked } from './database/sqlite-errors.ts'
 import { clock as clockTable } from './schema.ts'
 
 /** Wall clock and steady time drift apart a little by themselves; more than this is a step. */
@@ -27,9 +27,10 @@ export type SteadyTimeDeps = {
  * which no step of a clock changes. After another boot, it goes on by the wall clock, from the
  * distance that both had. It is never before the newest time in a job.
  */
-export function continueSteadyTime(connection: Connection, deps: SteadyTimeDeps): SteadyTime {
-  const { clock, log, newestTime } = deps
-  const { orm } = connection
+export function continueSteadyTime(
+  { orm, isFull }: Pick<OpenDatabase, 'orm' | 'isFull'>,
+  { clock, log, newestTime }: SteadyTimeDeps,
+): SteadyTime {
   let stored = orm.select().from(clockTable).get()
   const boot = clock.boot()
   const { wall } = clock.now()
@@ -63,8 +64,12 @@ export function continueSteadyTime(connection: Connection, deps: SteadyTimeDeps)
     log.warn('the wall clock was stepped', { stepped_ms: stepMs() })
   }
   if (stored?.bootId !== bootId || stored.sinceBoot !== sinceBoot || stepped()) {
-    // A full disk is no reason not to start.
-    stored = ifRoom(write) ?? stored
+    try {
+      stored = write()
+    } catch (error) {
+      // A full disk is no reason not to start: `keep` writes it later.
+      if (!isLocked(error) && !isFull(error)) throw error
+    }
   }
   let keeping = false
   return {
@@ -79,14 +84,5 @@ export function continueSteadyTime(connection: Connection, deps: SteadyTimeDeps)
         keeping = false
       }
     },
-  }
-}
-
-function ifRoom<T>(write: () => T): T | undefined {
-  try {
-    return write()
-  } catch (error) {
-    if (isTransient(sqliteCode(error))) return undefined
-    throw error
   }
 }

@@ -126,7 +126,7 @@ test('no statement of the way of a transaction through its states scans a table 
     }),
     ...plansOf(store, prepareFind),
   ]
-  expect(plans).toHaveLength(33)
+  expect(plans).toHaveLength(34)
   // Once at a start: what the last process left.
   expect(scans(plans)).toEqual([
     { sql: 'SELECT id, tries FROM jobs WHERE claim IS NOT NULL', steps: ['SCAN jobs'] },

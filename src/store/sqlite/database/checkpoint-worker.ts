@@ -6,7 +6,7 @@
  * nothing of ours, and all its types are inferred.
  */
 
-import { Database } from 'bun:sqlite'
+import { constants, Database } from 'bun:sqlite'
 
 addEventListener('message', ({ data: path }) => {
   try {
@@ -14,13 +14,18 @@ addEventListener('message', ({ data: path }) => {
     try {
       database.run('PRAGMA synchronous = NORMAL')
       database.run('PRAGMA wal_checkpoint(PASSIVE)')
+    } catch (error) {
+      // Of the database's file, which a checkpoint writes. It is an int; Bun wants 8 bytes.
+      const errno = new Int32Array(2)
+      database.fileControl(constants.SQLITE_FCNTL_LAST_ERRNO, errno)
+      throw Object.assign(Object(error), { systemErrno: errno[0] })
     } finally {
       database.close(true)
     }
     postMessage({ ok: true })
   } catch (error) {
-    const { code, message } = Object(error)
-    postMessage({ ok: false, code, message })
+    const { code, message, systemErrno } = Object(error)
+    postMessage({ ok: false, code, message, systemErrno })
   }
 })
 

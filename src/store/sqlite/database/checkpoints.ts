@@ -1,7 +1,8 @@
 import type { Database } from 'bun:sqlite'
 import workerPath from './checkpoint-worker.ts' with { type: 'file' }
 import { pragma } from './connection.ts'
-import { isTransient } from './sqlite-errors.ts'
+import { isOutOfRoom } from './room.ts'
+import { isLocked } from './sqlite-errors.ts'
 
 /** Keeps the write-ahead log within bounds. */
 export type Checkpoints = {
@@ -48,7 +49,7 @@ export function createCheckpoints(client: Database, path: string): Checkpoints {
     async run() {
       worker ??= new Worker(workerPath, { ref: false })
       const reply = await request(worker, path)
-      if (!reply.ok && !isTransient(reply.code)) {
+      if (!reply.ok && !isLocked(reply) && !isOutOfRoom(reply, path)) {
         throw new Error(`The checkpoint failed: ${reply.message}`)
       }
       // A reader or a full disk can keep a part from being copied: try again later.
@@ -59,8 +60,10 @@ export function createCheckpoints(client: Database, path: string): Checkpoints {
   }
 }
 
-/** `code` is SQLite's. */
-type CheckpointReply = { ok: true } | { ok: false; code: string | undefined; message: string }
+/** `code` is SQLite's, `systemErrno` the operating system's. */
+type CheckpointReply =
+  | { ok: true }
+  | { ok: false; code: string | undefined; message: string; systemErrno: number | undefined }
 
 /** One request at a time. */
 function request(worker: Worker, path: string): Promise<CheckpointReply> {

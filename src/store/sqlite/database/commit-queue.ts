@@ -9,6 +9,10 @@ export type CommitDeps = {
   client: Database
   /** Resolves when all that is committed is on the disk. */
   sync(): Promise<void>
+  /** @throws Error where the files that are written are no longer those of the data directory */
+  checkFiles(): void
+  /** Whether an error of SQLite's means that there is no room. */
+  isFull(error: unknown): boolean
   checkpoints: Pick<Checkpoints, 'due' | 'nearlyDone' | 'run'>
   /**
    * Called before each SQL transaction. Saves the state that operations change in memory, and returns
@@ -40,6 +44,12 @@ const BATCH_MAX = 256
 /** More can't be answered within half a second; refusing them costs no memory. */
 const WAITING_MAX = 10_000
 
+/** What is lost with a data directory that is removed is at most what a second accepts. */
+const FILES_CHECK_INTERVAL_MS = 500
+
+/** On a full disk a checkpoint may fail again and again, each time after copying what it can. */
+const MAKE_ROOM_INTERVAL_MS = 10_000
+
 /** Each pass of a checkpoint leaves what was committed meanwhile, less each time. */
 const PASSES_MAX = 5
 
@@ -58,6 +68,10 @@ export class CommitQueue {
   /** No commit begins while the last pass of a checkpoint runs. */
   #held = false
   #closed: 'closed' | 'failed' | undefined
+  /** The log has to be copied because there was no room: it then starts over in its own room. */
+  #needsRoom = false
+  #roomMadeAt = Number.NEGATIVE_INFINITY
+  #filesCheckedAt = Number.NEGATIVE_INFINITY
   readonly #ended = Promise.withResolvers<void>()
 
   constructor(deps: CommitDeps) {
@@ -126,6 +140,7 @@ export class CommitQueue {
     const batch = this.#waiting.splice(0, BATCH_MAX)
     try {
       this.#run(batch)
+      this.#checkFiles(beganAt)
     } catch (error) {
       reject(batch, error)
       this.#fail(error)
@@ -157,7 +172,7 @@ export class CommitQueue {
     const { checkpoints } = this.#deps
     if (this.#checkpointing) return
     try {
-      if (!checkpoints.due()) return
+      if (!checkpoints.due() && !this.#shouldMakeRoom()) return
       this.#checkpointing = true
       for (let pass = 0; pass < PASSES_MAX && !this.#failed; pass++) {
         await checkpoints.run()
@@ -174,9 +189,24 @@ export class CommitQueue {
     this.#endIfDone()
   }
 
+  /** Whether a checkpoint is worth a try since there was no room, at most once in ten seconds. */
+  #shouldMakeRoom(): boolean {
+    const now = this.#deps.monotonic()
+    if (!this.#needsRoom || now - this.#roomMadeAt < MAKE_ROOM_INTERVAL_MS) return false
+    this.#needsRoom = false
+    this.#roomMadeAt = now
+    return true
+  }
+
   #endIfDone(): void {
     const busy = this.#waiting.length > 0 || this.#syncing || this.#checkpointing
     if (this.#failed || (this.#closed && !busy)) this.#ended.resolve()
+  }
+
+  #checkFiles(now: number): void {
+    if (now - this.#filesCheckedAt < FILES_CHECK_INTERVAL_MS) return
+    this.#deps.checkFiles()
+    this.#filesCheckedAt = now
   }
 
   /** All in one SQL transaction; if one fails, each in its own, so that only that one fails. */
@@ -185,7 +215,7 @@ export class CommitQueue {
       this.#transaction(batch)
     } catch (error) {
       // Throws first where a retry must not happen: after a failed commit it could seem to succeed.
-      const failure = failureOf(error)
+      const failure = this.#failureOf(error)
       // A lock fails the whole batch before its first operation. Retrying each would block all
       // requests for the busy timeout as many times.
       const locked = failure instanceof StorageUnavailable && failure.reason === 'busy'
@@ -210,6 +240,21 @@ export class CommitQueue {
     }
   }
 
+  /**
+   * What the caller of a failed operation gets: that the storage is full or locked, or what it threw.
+   * Rethrows any other error of SQLite's, since that puts the database in doubt.
+   */
+  #failureOf(error: unknown): Error {
+    if (this.#deps.isFull(error)) {
+      this.#needsRoom = true
+      return new StorageUnavailable('full', { cause: error })
+    }
+    if (isLocked(error)) return new StorageUnavailable('busy', { cause: error })
+    const code = sqliteCode(error)
+    if (code !== undefined && !code.startsWith('SQLITE_CONSTRAINT')) throw error
+    return error instanceof Error ? error : new Error(String(error))
+  }
+
   #fail(error: unknown): void {
     if (this.#failed) return
     this.#closed = 'failed'
@@ -229,16 +274,4 @@ function answer(entries: readonly Entry[]): void {
 /** No caller gets a success that is in doubt. */
 function reject(entries: readonly Entry[], cause?: unknown): void {
   for (const entry of entries) entry.reject(new StorageUnavailable('failed', { cause }))
-}
-
-/**
- * What the caller of a failed operation gets: that the storage is full or locked, or what it threw.
- * Rethrows any other error of SQLite's, since that puts the database in doubt.
- */
-function failureOf(error: unknown): Error {
-  const code = sqliteCode(error)
-  if (code === 'SQLITE_FULL') return new StorageUnavailable('full', { cause: error })
-  if (isLocked(code)) return new StorageUnavailable('busy', { cause: error })
-  if (code !== undefined && !code.startsWith('SQLITE_CONSTRAINT')) throw error
-  return error instanceof Error ? error : new Error(String(error))
 }

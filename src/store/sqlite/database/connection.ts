@@ -1,4 +1,4 @@
-import type { Database } from 'bun:sqlite'
+import { constants, type Database } from 'bun:sqlite'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type * as schema from '../schema.ts'
 
@@ -42,6 +42,9 @@ export function configure(client: Database): void {
   client.run('PRAGMA wal_autocheckpoint = 0')
   client.run(`PRAGMA journal_size_limit = ${WAL_BYTES_MAX}`)
   client.run('PRAGMA temp_store = MEMORY')
+  // The log and its index stay, emptied, when the database is closed: making them takes room, and a
+  // start on a full disk can read without any. Nor is a log deleted that isn't this database's.
+  client.fileControl(constants.SQLITE_FCNTL_PERSIST_WAL, 1)
 }
 
 /** The first row of a pragma. */
@@ -54,9 +57,22 @@ export function userVersion(database: Database): number {
   return pragma<{ user_version: number }>(database, 'user_version').user_version
 }
 
-/** Writes a page without changing anything: the number is written as it is. */
-export function writeProbe(client: Database): void {
-  client.run(`PRAGMA user_version = ${userVersion(client)}`)
+/** More than the b-trees of a transaction need where each of them splits its pages. */
+const SCRATCH_SPARE_BYTES = 32 * 1024
+
+/**
+ * Writes without changing anything: a page, or so many bytes in a table that is gone again by the
+ * end of the transaction that this runs in. The log gets all of it, and the database keeps the pages
+ * for what comes next.
+ */
+export function writeProbe(client: Database, bytes = 0): void {
+  if (bytes === 0) {
+    client.run(`PRAGMA user_version = ${userVersion(client)}`)
+    return
+  }
+  client.run('CREATE TABLE scratch (bytes BLOB) STRICT')
+  client.run(`INSERT INTO scratch VALUES (randomblob(${bytes + SCRATCH_SPARE_BYTES}))`)
+  client.run('DROP TABLE scratch')
 }
 
 /** Runs the work in a transaction that is committed whole or not at all. */

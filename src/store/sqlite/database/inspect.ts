@@ -4,15 +4,18 @@
  */
 
 import type { Database } from 'bun:sqlite'
-import { closeSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs'
 import { EXIT, StartError } from '../../../exit.ts'
 import { pragma, userVersion } from './connection.ts'
 import { APPLICATION_ID, MIGRATIONS } from './migrations.ts'
 import { sqliteCode } from './sqlite-errors.ts'
+import { readCommittedLog } from './wal-file.ts'
 
 /** The header of the file, and that of its first page, the root of the schema's b-tree. */
 const HEADER_BYTES = 108
 const LEAF_PAGE = 0x0d
+/** The page of this byte is never written: SQLite locks there. */
+const LOCK_BYTE = 2 ** 30
 const MAGIC = 'SQLite format 3\0'
 
 /**
@@ -24,8 +27,10 @@ const MAGIC = 'SQLite format 3\0'
  * @throws StartError with exit code 4
  */
 export function inspectFile(path: string): void {
-  const bytes = sizeOf(path)
-  if (bytes === 0) return
+  if (sizeOf(path) === 0) {
+    refuseOrphanedLog(path)
+    return
+  }
   const header = readHeader(path)
   if (header.toString('latin1', 0, MAGIC.length) !== MAGIC) {
     throw refusal(path, 'is not an SQLite database')
@@ -35,22 +40,50 @@ export function inspectFile(path: string): void {
   if (pageSize < 512 || (pageSize & (pageSize - 1)) !== 0) {
     throw refusal(path, `is damaged: its header says that a page has ${pageSize} bytes`)
   }
-  // The page count is valid where the two counters are equal. An interrupted checkpoint leaves a
-  // file that its write-ahead log completes, an interrupted transaction one that its rollback
-  // journal completes.
-  const counted = header.readUInt32BE(24) === header.readUInt32BE(92)
-  const pages = counted ? header.readUInt32BE(28) : 1
-  if (!hasWal(path) && sizeOf(`${path}-journal`) === 0 && bytes < pages * pageSize) {
-    const expected = pages * pageSize
-    throw refusal(path, `is damaged: it has ${bytes} bytes, and its header says ${expected}`)
-  }
+  refuseLackingPages(path, header, pageSize)
   const hasTables = header[100] !== LEAF_PAGE || header.readUInt16BE(103) > 0
   refuseForeign(path, header.readUInt32BE(68), header.readUInt32BE(60), hasTables)
 }
 
-/** Whether there is a write-ahead log: the file is complete only with it. */
+/**
+ * Refuses a file that is shorter than its database, unless the rest is in the write-ahead log: an
+ * interrupted checkpoint leaves a file that the log completes. An interrupted transaction leaves one
+ * that its rollback journal completes.
+ */
+function refuseLackingPages(path: string, header: Buffer, pageSize: number): void {
+  if (sizeOf(`${path}-journal`) > 0) return
+  const bytes = sizeOf(path)
+  const whole = Math.floor(bytes / pageSize)
+  const log = readCommittedLog(`${path}-wal`, whole)
+  if (log !== undefined && log.pageSize !== pageSize) {
+    const both = `a page has ${pageSize} bytes, in the log beside it ${log.pageSize}`
+    throw refusal(path, `is damaged, or the log is of another database: ${both}`)
+  }
+  // The header's page count is valid where the two counters are equal.
+  const counted = header.readUInt32BE(24) === header.readUInt32BE(92)
+  const pages = log?.pages ?? (counted ? header.readUInt32BE(28) : 1)
+  const lockPage = Math.floor(LOCK_BYTE / pageSize) + 1
+  for (let page = whole + 1; page <= pages; page++) {
+    if (log?.added.has(page) || page === lockPage) continue
+    const expected = `${pages * pageSize}, and its log does not have the rest`
+    throw refusal(path, `is damaged: it has ${bytes} bytes instead of ${expected}`)
+  }
+}
+
+/**
+ * Refuses a write-ahead log whose database is empty or missing: SQLite would delete the log.
+ *
+ * @throws StartError with exit code 4
+ */
+export function refuseOrphanedLog(path: string): void {
+  const log = readCommittedLog(`${path}-wal`, 0)
+  if (log === undefined) return
+  throw refusal(path, `is empty or missing, and there is a log of ${log.pages} pages beside it`)
+}
+
+/** Whether there is a write-ahead log, an empty one too. */
 export function hasWal(path: string): boolean {
-  return sizeOf(`${path}-wal`) > 0
+  return existsSync(`${path}-wal`)
 }
 
 /**

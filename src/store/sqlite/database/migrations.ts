@@ -10,7 +10,7 @@ import first from '../../../../drizzle/0000_first.sql' with { type: 'text' }
 import deployment from '../../../../drizzle/0001_deployment.sql' with { type: 'text' }
 import operations from '../../../../drizzle/0002_operations.sql' with { type: 'text' }
 import { inTransaction, userVersion } from './connection.ts'
-import { syncDirectory, syncPath } from './durable-files.ts'
+import { makePrivateFile, syncDirectory, syncPath } from './durable-files.ts'
 
 /** One migration: its name in `drizzle/` and its SQL. */
 export type Migration = { tag: string; sql: string }
@@ -72,6 +72,8 @@ function apply(database: Database, { tag, sql }: Migration, version: number): vo
 function snapshot(database: Database, path: string): void {
   const unfinished = `${path}.unfinished`
   rmSync(unfinished, { force: true })
+  // SQLite would make a new file readable by others.
+  makePrivateFile(unfinished)
   database.run('VACUUM INTO ?', [unfinished])
   syncPath(unfinished)
   renameSync(unfinished, path)

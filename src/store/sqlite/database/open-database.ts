@@ -1,25 +1,41 @@
 import { Database } from 'bun:sqlite'
-import { closeSync, fdatasync, openSync, realpathSync } from 'node:fs'
+import { closeSync, fdatasync, openSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { EXIT, StartError } from '../../../exit.ts'
 import * as schema from '../schema.ts'
 import { type Checkpoints, createCheckpoints } from './checkpoints.ts'
 import { BUSY_TIMEOUT_MS, type Connection, configure, writeProbe } from './connection.ts'
-import { makeDirectory, syncDirectory } from './durable-files.ts'
+import { openDatabaseFile } from './database-file.ts'
+import { makeDirectory, type Restriction, restrictToUser, syncDirectory } from './durable-files.ts'
 import { hasWal, inspectDatabase, inspectFile } from './inspect.ts'
 import { migrate } from './migrations.ts'
 import { takeOwnerLock } from './owner-lock.ts'
-import { isTransient, sqliteCode } from './sqlite-errors.ts'
+import { isOutOfRoom } from './room.ts'
+import { isLocked } from './sqlite-errors.ts'
 
 /** The one open database of this process. */
 export type OpenDatabase = Connection & {
   /** The migrations applied by this start. */
   migrated: string[]
+  /** Whether others could read the files, and this start changed that. */
+  restriction: Restriction
   /** Resolves when all that is committed is on the disk; rejects when the disk reports an error. */
   sync(): Promise<void>
+  /**
+   * Takes some microseconds.
+   *
+   * @throws Error where the data directory, the database or its log was removed or replaced
+   */
+  checkFiles(): void
+  /** Whether an error of SQLite's means that there is no room, by whatever name. */
+  isFull(error: unknown): boolean
   checkpoints: Checkpoints
-  /** Checkpoints the write-ahead log, closes the files and releases the directory. */
+  /**
+   * Checkpoints the write-ahead log, closes the files and releases the directory.
+   *
+   * @throws Error as `checkFiles`, all closed nevertheless
+   */
   close(): void
 }
 
@@ -32,42 +48,73 @@ export function openDatabase(dataDir: string): OpenDatabase {
   const directory = resolve(dataDir)
   const path = join(directory, 'txhook.db')
   makeDataDirectory(directory)
-  const lock = takeOwnerLock(directory)
+  // Closes what was opened, the last first.
+  using opened = new DisposableStack()
   try {
-    inspectFile(path)
-    if (hasWal(path)) inspectReadonly(path)
-    const client = new Database(path, { create: true, readwrite: true, strict: true })
-    client.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`)
-    inspectDatabase(path, client)
-    configure(client)
-    const migrated = migrate(client, directory)
-    // Writes application_id and version into the file itself. And the log of a process that ended
-    // over a failed sync can't be trusted to be on the disk, whatever the page cache shows of it.
-    truncateWal(client)
-    // Finds a database that takes no writes. And from here on there is a log.
-    writeProbe(client)
-    syncDirectory(directory)
-    const wal = openSync(`${realpathSync(path)}-wal`, 'r+')
-    const checkpoints = createCheckpoints(client, path)
+    const database = open(directory, path, opened)
+    const close = opened.move()
     return {
-      client,
-      orm: drizzle(client, { schema }),
-      migrated,
-      sync: () => sync(wal),
-      checkpoints,
+      ...database,
       close() {
-        checkpoints.close()
-        truncateWal(client)
-        closeSync(wal)
-        client.close(true)
-        lock.release()
+        using _ = close
+        database.finish()
       },
     }
   } catch (error) {
-    lock.release()
     if (error instanceof StartError) throw error
-    const message = `The database ${path} can't be opened: ${(error as Error).message}.`
+    const message = isOutOfRoom(error, path)
+      ? `The database ${path} can't be opened: there is no room on its disk.`
+      : `The database ${path} can't be opened: ${(error as Error).message}.`
     throw new StartError(EXIT.fault, message, { cause: error })
+  }
+}
+
+/** Everything but `close`: what is opened is added to `opened`. */
+function open(directory: string, path: string, opened: DisposableStack) {
+  const file = opened.adopt(openDatabaseFile(path), ({ close }) => close())
+  opened.adopt(takeOwnerLock(directory), (lock) => lock.release())
+  const { realPath } = file
+  inspectFile(realPath)
+  if (hasWal(realPath)) inspectReadonly(realPath)
+  const options = { create: true, readwrite: true, strict: true }
+  const client = opened.adopt(new Database(realPath, options), (each) => each.close(true))
+  client.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`)
+  inspectDatabase(realPath, client)
+  const restriction = restrictToUser(filesOf(directory, realPath))
+  configure(client)
+  const isFull = (error: unknown) => isOutOfRoom(error, realPath)
+  const migrated = migrate(client, directory)
+  // Writes application_id and version into the file itself. And the log of a process that ended
+  // over a failed sync can't be trusted to be on the disk, whatever the page cache shows of it.
+  truncateWal(client, isFull)
+  // Finds a database that takes no writes. A full one answers what needs no room.
+  unlessFull(() => writeProbe(client), isFull)
+  syncDirectory(directory)
+  const wal = opened.adopt(openSync(`${realPath}-wal`, 'r+'), closeSync)
+  file.remember()
+  const checkpoints = opened.adopt(createCheckpoints(client, realPath), (each) => each.close())
+
+  function checkFiles(): void {
+    const changed = file.changed()
+    if (changed === undefined) return
+    // What is in a log that was deleted can still be saved: the database itself is the same.
+    if (changed === `${realPath}-wal` && !hasWal(realPath)) truncateWal(client, isFull)
+    throw new Error(`${changed} was removed or replaced`)
+  }
+
+  return {
+    client,
+    orm: drizzle(client, { schema }),
+    migrated,
+    restriction,
+    sync: () => sync(wal),
+    checkFiles,
+    isFull,
+    checkpoints,
+    finish() {
+      checkFiles()
+      truncateWal(client, isFull)
+    },
   }
 }
 
@@ -81,12 +128,29 @@ function inspectReadonly(path: string): void {
   inspectDatabase(path, client)
 }
 
+/** All files that txhook makes. Those of an older version may be readable by others. */
+function filesOf(directory: string, path: string): string[] {
+  const others = /^(txhook\.lock|before-migration-\d+\.db)$/
+  const names = readdirSync(directory).filter((name) => others.test(name))
+  return [path, `${path}-wal`, `${path}-shm`, ...names.map((name) => join(directory, name))]
+}
+
+type IsFull = OpenDatabase['isFull']
+
 /** Checkpoints the whole log. What a full disk or a lock keeps in the log is safe there. */
-function truncateWal(client: Database): void {
+function truncateWal(client: Database, isFull: IsFull): void {
   try {
-    client.run('PRAGMA wal_checkpoint(TRUNCATE)')
+    unlessFull(() => client.run('PRAGMA wal_checkpoint(TRUNCATE)'), isFull)
   } catch (error) {
-    if (!isTransient(sqliteCode(error))) throw error
+    if (!isLocked(error)) throw error
+  }
+}
+
+function unlessFull(write: () => void, isFull: IsFull): void {
+  try {
+    write()
+  } catch (error) {
+    if (!isFull(error)) throw error
   }
 }
 

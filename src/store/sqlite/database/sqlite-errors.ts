@@ -5,11 +5,6 @@ export function sqliteCode(error: unknown): string | undefined {
 }
 
 /** Whether another connection's lock is the cause. */
-export function isLocked(code: string | undefined): boolean {
-  return code !== undefined && /^SQLITE_(BUSY|LOCKED)/.test(code)
-}
-
-/** Whether the cause can go away by itself: a lock, or a full disk. */
-export function isTransient(code: string | undefined): boolean {
-  return code === 'SQLITE_FULL' || isLocked(code)
+export function isLocked(error: unknown): boolean {
+  return /^SQLITE_(BUSY|LOCKED)/.test(sqliteCode(error) ?? '')
 }

@@ -1,10 +1,11 @@
 import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
-import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { EXIT, StartError } from '../../../../src/exit.ts'
 import { APPLICATION_ID, MIGRATIONS } from '../../../../src/store/sqlite/database/migrations.ts'
 import { openDatabase } from '../../../../src/store/sqlite/database/open-database.ts'
+import { bytesOf } from '../../../support/files.ts'
 import { abandonDatabase, openElsewhere } from '../../../support/processes.ts'
 import { temporaryDirectory } from '../../../support/service.ts'
 
@@ -32,15 +33,6 @@ function withPageSize(field: number): (path: string) => void {
   return damaged((bytes) => {
     bytes.writeUInt16BE(field, 16)
     return bytes
-  })
-}
-
-/** The file, its log and its journal, each by size and hash of all its bytes. */
-function bytesOf(path: string): (string | undefined)[] {
-  return [path, `${path}-wal`, `${path}-journal`].map((file) => {
-    if (!existsSync(file)) return undefined
-    const bytes = readFileSync(file)
-    return `${bytes.length} bytes, ${Bun.hash(bytes)}`
   })
 }
 

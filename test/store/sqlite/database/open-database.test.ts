@@ -27,7 +27,9 @@ describe('a data directory', () => {
     expect(database.migrated).toEqual(MIGRATIONS.map(({ tag }) => tag))
     database.close()
     // Closed, all there is stands in the one file.
-    expect(readdirSync(dataDir).sort()).toEqual(['txhook.db', 'txhook.lock'])
+    const names = ['txhook.db', 'txhook.db-shm', 'txhook.db-wal', 'txhook.lock']
+    expect(readdirSync(dataDir).sort()).toEqual(names)
+    expect(readFileSync(join(dataDir, 'txhook.db-wal'))).toHaveLength(0)
     const header = readFileSync(join(dataDir, 'txhook.db'))
     expect(header.readUInt32BE(60)).toBe(MIGRATIONS.length)
     expect(header.readUInt32BE(68)).toBe(APPLICATION_ID)
