@@ -58,6 +58,7 @@ export function systemClock({ wall: readWall, monotonic, boot }: TimeSources = S
   let asleep = sinceBoot()
   /** Kept while it is right to the millisecond, so that a wait is as long by both kinds of time. */
   let wallAhead = 0
+  const drift = () => Math.abs(readWall() - steady() - wallAhead)
 
   /** The time that the machine slept has passed for schedules too, as it has for the next process. */
   function catchUp(): void {
@@ -69,11 +70,12 @@ export function systemClock({ wall: readWall, monotonic, boot }: TimeSources = S
 
   return {
     now() {
-      const wall = readWall()
-      const ahead = wall - steady()
-      if (Math.abs(ahead - wallAhead) >= JUMP_MS_MIN) catchUp()
+      // A second read: the thread may have been paused between the two clocks of the first.
+      if (drift() > 1 && drift() > 1) {
+        if (drift() >= JUMP_MS_MIN) catchUp()
+        if (drift() > 1) wallAhead = readWall() - steady()
+      }
       const now = steady()
-      if (Math.abs(wall - now - wallAhead) > 1) wallAhead = wall - now
       return { wall: now + wallAhead, steady: now }
     },
     monotonic,
