@@ -23,7 +23,7 @@ export type AppDeps = HealthDeps &
   Omit<RetryDeps, 'extendTimeout'> &
   ConflictDeps &
   WebhookDeps &
-  FailureDeps & { version: string; config: Pick<Config, 'apiKeys'> }
+  FailureDeps & { version: string; config: Pick<Config, 'apiKeys' | 'allowHost'> }
 
 /**
  * The HTTP API as a function from request to response, without a listener. `extendTimeout` is
@@ -50,7 +50,7 @@ export function createApp(deps: AppDeps): App {
     .use(docsRoutes(deps.version))
 
   const checkAccess = createAccessCheck(
-    deps.config.apiKeys,
+    deps.config,
     (path) => methodsOf(app.routes, path).length > 0,
   )
 

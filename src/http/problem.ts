@@ -15,6 +15,7 @@ export const PROBLEMS = {
   invalid_path: { status: 400, meaning: 'Invalid path' },
   invalid_signature: { status: 401, meaning: 'Invalid signature' },
   invalid_api_key: { status: 401, meaning: 'Missing or unknown API key' },
+  host_not_allowed: { status: 403, meaning: 'Host not allowed without API keys' },
   cross_site: { status: 403, meaning: 'Cross-site request' },
   not_found: { status: 404, meaning: 'Not found' },
   transaction_not_found: { status: 404, meaning: 'Transaction not found' },

@@ -72,6 +72,9 @@ const PROVOCATIONS: Record<ProblemCode, Provocation> = {
     flags: { '--api-keys': 'k1' },
     provoke: (service) => service.get('/v1/transactions'),
   },
+  host_not_allowed: {
+    provoke: (service) => service.post(transactionBody(), { host: 'rebound.example' }),
+  },
   cross_site: {
     provoke: (service) => service.post(transactionBody(), { 'sec-fetch-site': 'cross-site' }),
   },
@@ -311,6 +314,7 @@ describe('the docs', () => {
     ['a long query', { path: (path) => `${path}?${TOO_LONG}` }],
     ['an unknown id', { path: (path) => path.replace('txn_001', 'no_such') }],
     ['an id that doesn’t decode', { path: (path) => path.replace('txn_001', '%zz') }],
+    ['another host', { headers: { ...JSON_TYPE, host: 'rebound.example' }, body: '{}' }],
     ['keys', { flags: { '--api-keys': 'k1' } }],
     ['secrets', { flags: { '--webhook-secrets': SECRET }, headers: JSON_TYPE, body: '{}' }],
     [
@@ -379,7 +383,8 @@ describe('the docs', () => {
     for (const [template, item] of Object.entries(paths)) {
       for (const [method, operation] of Object.entries(item)) {
         const url = path(template.replace(/\{\w+\}/, 'txn_001'))
-        const sent = method === 'get' ? {} : { headers, ...(body === undefined ? {} : { body }) }
+        const sent =
+          method === 'get' ? { headers } : { headers, ...(body === undefined ? {} : { body }) }
         const response = await ask(service, method.toUpperCase(), url, sent)
         const where = `${method} ${template}`
         const text = await response.text()

@@ -29,7 +29,7 @@ export function success(description: string, schema: SchemaName) {
 
 /** The errors of a route that needs an API key. */
 export function authenticatedErrors(...codes: ProblemCode[]) {
-  return problemResponses('invalid_api_key', ...codes)
+  return problemResponses('invalid_api_key', 'host_not_allowed', ...codes)
 }
 
 /** The errors of a route, by status; several codes may share one. */

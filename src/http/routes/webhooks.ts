@@ -36,6 +36,7 @@ export function webhookRoutes(deps: WebhookDeps) {
       ...problemResponses(
         'invalid_json',
         'invalid_signature',
+        'host_not_allowed',
         'cross_site',
         'transaction_conflict',
         'body_too_large',
