@@ -1,6 +1,7 @@
 import { Elysia } from 'elysia'
 import type { Config } from '../config/read-config.ts'
 import { createAccessCheck, pathOf } from './access.ts'
+import { createBodyRoom } from './body.ts'
 import {
   createFailureResponse,
   type FailureDeps,
@@ -20,21 +21,23 @@ import { type WebhookDeps, webhookRoutes } from './routes/webhooks.ts'
 export type AppDeps = HealthDeps &
   MetricsDeps &
   TransactionDeps &
-  Omit<RetryDeps, 'extendTimeout'> &
+  Omit<RetryDeps, 'extendTimeout' | 'holdBody'> &
   ConflictDeps &
-  WebhookDeps &
+  Omit<WebhookDeps, 'holdBody'> &
   FailureDeps & { version: string; config: Pick<Config, 'apiKeys' | 'allowHost'> }
 
 /**
- * The HTTP API as a function from request to response, without a listener. `extendTimeout` is
+ * The HTTP API as a function from request to response, without a listener. `onLong` is
  * called where the answer may take long, after the body has arrived.
  */
-export type App = { fetch(request: Request, extendTimeout?: () => void): Promise<Response> }
+export type App = { fetch(request: Request, onLong?: () => void): Promise<Response> }
 
 /** Puts the routes together. */
 export function createApp(deps: AppDeps): App {
   const failureResponse = createFailureResponse(deps)
+  const holdBody = createBodyRoom()
   const extensions = new WeakMap<Request, () => void>()
+  const extendTimeout = (request: Request) => extensions.get(request)?.()
   // By default Elysia expects host names of at least four characters.
   const app = new Elysia({ strictPath: true, handler: { standardHostname: false } })
     // Before all routes: it applies to those that come after it.
@@ -42,9 +45,9 @@ export function createApp(deps: AppDeps): App {
       code === 'NOT_FOUND' ? problemResponse(noRoute(request)) : failureResponse(error),
     )
     .use(healthRoutes(deps))
-    .use(webhookRoutes(deps))
+    .use(webhookRoutes({ ...deps, holdBody }))
     .use(transactionRoutes(deps))
-    .use(retryRoutes({ ...deps, extendTimeout: (request) => extensions.get(request)?.() }))
+    .use(retryRoutes({ ...deps, holdBody, extendTimeout }))
     .use(conflictRoutes(deps))
     .use(metricsRoute(deps))
     .use(docsRoutes(deps.version))
@@ -63,11 +66,11 @@ export function createApp(deps: AppDeps): App {
   }
 
   return {
-    async fetch(received, extendTimeout) {
+    async fetch(received, onLong) {
       try {
         const request = withHost(received)
         checkAccess(request)
-        if (extendTimeout) extensions.set(request, extendTimeout)
+        if (onLong) extensions.set(request, onLong)
         return withCommonHeaders(await app.fetch(request))
       } catch (error) {
         return withCommonHeaders(failureResponse(error))

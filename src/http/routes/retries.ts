@@ -4,7 +4,7 @@ import { FILTER_NAMES } from '../../domain/filter.ts'
 import { parseStrictJson } from '../../domain/strict-json.ts'
 import type { JsonObject } from '../../domain/transaction.ts'
 import type { Store } from '../../store/store.ts'
-import { readBody, requireJson } from '../body.ts'
+import { type BodyHold, readBody, requireJson } from '../body.ts'
 import { authenticatedErrors, requestBody, success } from '../openapi/responses.ts'
 import { Problem, type ProblemPart } from '../problem.ts'
 import { readParameters, readQuery, readTransactionId } from '../query.ts'
@@ -13,6 +13,8 @@ import { throwNotFound, transactionResponse } from '../response.ts'
 export type RetryDeps = {
   store: Pick<Store, 'retry' | 'retryAll'>
   config: Pick<Config, 'maxBodyBytes'>
+  /** Begins to count a body with all others under way. */
+  holdBody(): BodyHold
   /** Called where the answer to a request may take long. */
   extendTimeout(request: Request): void
   /** Called when there are new jobs. */
@@ -104,12 +106,10 @@ async function retryAll(request: Request, deps: RetryDeps): Promise<Response> {
 }
 
 /** Reads `{filter, dry_run}`. Both are required, so that a typo never retries everything. */
-async function readRetry(request: Request, { config }: RetryDeps) {
-  requireJson(request.headers)
-  const parsed = parseStrictJson(await readBody(request, config.maxBodyBytes))
-  if (!parsed.ok) throw new Problem('invalid_json', parsed.message)
+async function readRetry(request: Request, deps: RetryDeps) {
+  const parsed = await readJson(request, deps)
   const errors: ProblemPart[] = []
-  const body = objectAt('', parsed.value, errors)
+  const body = objectAt('', parsed, errors)
   if (errors.length > 0) throw invalidRetry(errors)
   const { filter, dry_run, ...others } = body
   const given = Object.entries(objectAt('filter', filter, errors))
@@ -124,6 +124,18 @@ async function readRetry(request: Request, { config }: RetryDeps) {
   }
   if (errors.length > 0) throw invalidRetry(errors)
   return { filter: parameters, dryRun: dry_run === true }
+}
+
+async function readJson(request: Request, { config, holdBody }: RetryDeps): Promise<unknown> {
+  requireJson(request.headers)
+  const hold = holdBody()
+  try {
+    const parsed = parseStrictJson(await readBody(request, config.maxBodyBytes, hold))
+    if (!parsed.ok) throw new Problem('invalid_json', parsed.message)
+    return parsed.value
+  } finally {
+    hold.release()
+  }
 }
 
 function invalidRetry(errors: readonly ProblemPart[]): Problem {

@@ -6,7 +6,7 @@ import { parseStrictJson } from '../../domain/strict-json.ts'
 import { parseTransaction, type Transaction } from '../../domain/transaction.ts'
 import type { Acceptance, Store } from '../../store/store.ts'
 import type { Metrics, WebhookResult } from '../../telemetry/metrics.ts'
-import { readBody, requireJson } from '../body.ts'
+import { type BodyHold, readBody, requireJson } from '../body.ts'
 import { NO_AUTH, problemResponses, requestBody, success } from '../openapi/responses.ts'
 import { PROBLEMS, Problem, RETRY_AFTER } from '../problem.ts'
 import { transactionResponse } from '../response.ts'
@@ -16,6 +16,8 @@ export type WebhookDeps = {
   clock: Clock
   config: Pick<Config, 'maxBodyBytes' | 'webhookSecrets'>
   metrics: Pick<Metrics, 'webhook'>
+  /** Begins to count a body with all others under way. */
+  holdBody(): BodyHold
   /** Called when there are new jobs. */
   onJobs(): void
 }
@@ -61,9 +63,10 @@ export function webhookRoutes(deps: WebhookDeps) {
 async function accept(request: Request, deps: WebhookDeps): Promise<Response> {
   const { store, clock, metrics, onJobs } = deps
   const beganAt = clock.monotonic()
+  const body = deps.holdBody()
   let result: WebhookResult = 'unavailable'
   try {
-    const received = await readTransaction(request, deps)
+    const received = await readTransaction(request, body, deps)
     const acceptance = await store.accept(received)
     if (acceptance.kind === 'accepted') onJobs()
     const response = responseTo(acceptance, received)
@@ -73,6 +76,7 @@ async function accept(request: Request, deps: WebhookDeps): Promise<Response> {
     if (error instanceof Problem) result = resultOf(error)
     throw error
   } finally {
+    body.release()
     metrics.webhook(result, clock.monotonic() - beganAt)
   }
 }
@@ -95,10 +99,14 @@ function resultOf({ code }: Problem): WebhookResult {
 }
 
 /** The checks come in this order: content type, size, signature, JSON, fields. */
-async function readTransaction(request: Request, deps: WebhookDeps): Promise<Transaction> {
+async function readTransaction(
+  request: Request,
+  hold: BodyHold,
+  deps: WebhookDeps,
+): Promise<Transaction> {
   const { maxBodyBytes, webhookSecrets } = deps.config
   requireJson(request.headers)
-  const body = await readBody(request, maxBodyBytes)
+  const body = await readBody(request, maxBodyBytes, hold)
   if (webhookSecrets.length > 0) {
     const fault = signatureFault(request.headers, body, webhookSecrets, deps.clock.now().wall)
     if (fault !== undefined) {
