@@ -66,7 +66,7 @@ const ANSWER_S_MAX = 255
 export function openService(config: Config, deps: ServiceDeps): Service {
   const { clock, log, random, onFatal } = deps
   const { dataDir, maxBacklog, concurrency, maxAttempts } = config
-  const measured = createMetrics(VERSION)
+  const measured = createMetrics(VERSION, maxBacklog)
   const noteWork = watchEventLoopLag(clock, measured.eventLoopLag)
   const metrics = {
     ...measured,
@@ -93,7 +93,7 @@ export function openService(config: Config, deps: ServiceDeps): Service {
     metrics,
     exposition: metrics,
     version: VERSION,
-    health: createHealthCheck({ clock, store, scheduler, hasTarget, stopping }),
+    health: createHealthCheck({ clock, store, scheduler, maxBacklog, hasTarget, stopping }),
     alive: () => !scheduler.crashed,
     onJobs: () => scheduler.wake(),
   })

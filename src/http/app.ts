@@ -1,5 +1,6 @@
 import { Elysia } from 'elysia'
 import type { Config } from '../config/read-config.ts'
+import type { Log } from '../telemetry/log.ts'
 import { createAccessCheck, pathOf } from './access.ts'
 import { createBodyRoom } from './body.ts'
 import {
@@ -24,7 +25,11 @@ export type AppDeps = HealthDeps &
   Omit<RetryDeps, 'extendTimeout' | 'holdBody'> &
   ConflictDeps &
   Omit<WebhookDeps, 'holdBody'> &
-  FailureDeps & { version: string; config: Pick<Config, 'apiKeys' | 'allowHost'> }
+  FailureDeps & {
+    version: string
+    config: Pick<Config, 'apiKeys' | 'allowHost' | 'logLevel'>
+    log: Pick<Log, 'debug'>
+  }
 
 /**
  * The HTTP API as a function from request to response, without a listener. `onLong` is
@@ -34,6 +39,7 @@ export type App = { fetch(request: Request, onLong?: () => void): Promise<Respon
 
 /** Puts the routes together. */
 export function createApp(deps: AppDeps): App {
+  const { clock, config, log } = deps
   const failureResponse = createFailureResponse(deps)
   const holdBody = createBodyRoom()
   const extensions = new WeakMap<Request, () => void>()
@@ -52,10 +58,7 @@ export function createApp(deps: AppDeps): App {
     .use(metricsRoute(deps))
     .use(docsRoutes(deps.version))
 
-  const checkAccess = createAccessCheck(
-    deps.config,
-    (path) => methodsOf(app.routes, path).length > 0,
-  )
+  const checkAccess = createAccessCheck(config, (path) => methodsOf(app.routes, path).length > 0)
 
   function noRoute({ method, url }: Request): Problem {
     const methods = methodsOf(app.routes, pathOf(url))
@@ -65,18 +68,35 @@ export function createApp(deps: AppDeps): App {
     return new Problem('method_not_allowed', detail, { headers: { allow } })
   }
 
-  return {
-    async fetch(received, onLong) {
-      try {
-        const request = withHost(received)
-        checkAccess(request)
-        if (onLong) extensions.set(request, onLong)
-        return withCommonHeaders(await app.fetch(request))
-      } catch (error) {
-        return withCommonHeaders(failureResponse(error))
-      }
-    },
+  async function answer(request: Request, onLong?: () => void): Promise<Response> {
+    try {
+      checkAccess(request)
+      if (onLong) extensions.set(request, onLong)
+      return withCommonHeaders(await app.fetch(request))
+    } catch (error) {
+      return withCommonHeaders(failureResponse(error))
+    }
   }
+
+  /** Logs a line for the request: its path without the query, which may contain what is private. */
+  async function answerLogged(request: Request, onLong?: () => void): Promise<Response> {
+    const beganAt = clock.monotonic()
+    const { method, url } = request
+    const response = await answer(request, onLong)
+    const { status, headers } = response
+    const ms = Math.round((clock.monotonic() - beganAt) * 1000) / 1000
+    log.debug('request', {
+      method,
+      path: pathOf(url),
+      status,
+      ms,
+      request_id: headers.get(REQUEST_ID),
+    })
+    return response
+  }
+
+  const answerAny = config.logLevel === 'debug' ? answerLogged : answer
+  return { fetch: (received, onLong) => answerAny(withHost(received), onLong) }
 }
 
 /** The headers of every answer. */

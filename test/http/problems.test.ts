@@ -62,26 +62,34 @@ type Provocation = {
 
 /** How to provoke each error. The compiler asks for it where one is added. */
 const PROVOCATIONS: Record<ProblemCode, Provocation> = {
-  invalid_json: { provoke: (service) => service.post('{') },
+  invalid_json: {
+    provoke: (service) => service.post('{'),
+    logged: 'requests are refused',
+  },
   invalid_path: { provoke: (service) => service.get('/v1/transactions/%zz') },
   invalid_signature: {
+    logged: 'requests are refused',
     flags: { '--webhook-secrets': SECRET },
     provoke: (service) => service.post(transactionBody()),
   },
   invalid_api_key: {
+    logged: 'requests are refused',
     flags: { '--api-keys': 'k1' },
     provoke: (service) => service.get('/v1/transactions'),
   },
   host_not_allowed: {
+    logged: 'requests are refused',
     provoke: (service) => service.post(transactionBody(), { host: 'rebound.example' }),
   },
   cross_site: {
+    logged: 'requests are refused',
     provoke: (service) => service.post(transactionBody(), { 'sec-fetch-site': 'cross-site' }),
   },
   not_found: { provoke: (service) => service.get('/nope') },
   transaction_not_found: { provoke: (service) => service.get('/v1/transactions/no_such') },
   method_not_allowed: { provoke: (service) => ask(service, 'DELETE', '/livez') },
   transaction_conflict: {
+    logged: 'requests are refused',
     async provoke(service) {
       await service.post(transactionBody())
       return service.post(transactionBody({ amount: 1 }))
@@ -94,14 +102,19 @@ const PROVOCATIONS: Record<ProblemCode, Provocation> = {
     },
   },
   body_too_large: {
+    logged: 'requests are refused',
     flags: { '--max-body-bytes': '10' },
     provoke: (service) => service.post(transactionBody()),
   },
   uri_too_long: { provoke: (service) => service.get(`/v1/transactions/${TOO_LONG}`) },
   unsupported_media_type: {
+    logged: 'requests are refused',
     provoke: (service) => service.post(transactionBody(), { 'content-type': 'text/plain' }),
   },
-  invalid_transaction: { provoke: (service) => service.post({}) },
+  invalid_transaction: {
+    provoke: (service) => service.post({}),
+    logged: 'requests are refused',
+  },
   invalid_parameters: { provoke: (service) => service.get('/v1/transactions?limit=0') },
   internal_error: {
     async provoke(service) {
@@ -113,6 +126,7 @@ const PROVOCATIONS: Record<ProblemCode, Provocation> = {
     logged: 'a request failed',
   },
   backlog_full: {
+    logged: 'the backlog is full',
     flags: { '--max-backlog': '1' },
     async provoke(service) {
       await service.post(transactionBody())
@@ -208,8 +222,8 @@ describe('the error', () => {
     // What operators should know is logged, with the id that the sender has.
     const entries = service.log.entries.filter(({ fields }) => 'request_id' in fields)
     const { logged } = PROVOCATIONS[code]
-    // Too many requests are no fault of the service.
-    const level = code === 'overloaded' ? 'warn' : 'error'
+    // What is refused for its content or its number is no fault of the service.
+    const level = /failed|the storage/.test(logged ?? '') ? 'error' : 'warn'
     expect(
       entries.map(({ level, message, fields }) => [level, message, fields.request_id]),
     ).toEqual(logged === undefined ? [] : [[level, logged, request_id]])

@@ -17,7 +17,7 @@ const expose = async (metrics: ReturnType<typeof createMetrics>, readings = READ
 
 /** Something of everything. */
 function busyMetrics() {
-  const metrics = createMetrics('1.2.3 "x" \\ y\nz')
+  const metrics = createMetrics('1.2.3 "x" \\ y\nz', 10)
   for (const result of WEBHOOK_RESULTS) metrics.webhook(result, 3)
   for (const outcome of ATTEMPT_OUTCOMES) metrics.attempts(outcome, 2)
   metrics.late(20)
@@ -39,6 +39,7 @@ test('every metric has a name with its unit, a type and a sentence of help', asy
     txhook_event_loop_lag_seconds: 'histogram',
     txhook_transactions: 'gauge',
     txhook_oldest_unfinished_age_seconds: 'gauge',
+    txhook_backlog_max: 'gauge',
     txhook_target_failing: 'gauge',
     txhook_wal_bytes: 'gauge',
     txhook_database_bytes: 'gauge',
@@ -49,13 +50,13 @@ test('every metric has a name with its unit, a type and a sentence of help', asy
 
 describe('webhooks', () => {
   test('are there with every result from the start, so that the first one is an increase', async () => {
-    const families = await expose(createMetrics('1'))
+    const families = await expose(createMetrics('1', 10))
     const none = Object.fromEntries(WEBHOOK_RESULTS.map((result) => [result, 0]))
     expect(valuesOf(families, 'txhook_webhooks_received_total')).toEqual(none)
   })
 
   test('are counted by their result, and their duration by its buckets', async () => {
-    const metrics = createMetrics('1')
+    const metrics = createMetrics('1', 10)
     metrics.webhook('accepted', 0.4)
     metrics.webhook('accepted', 1.5)
     metrics.webhook('replayed', 500)
@@ -85,7 +86,7 @@ describe('webhooks', () => {
 
 describe('what is measured meanwhile', () => {
   test('of attempts is their number by how they ended', async () => {
-    const metrics = createMetrics('1')
+    const metrics = createMetrics('1', 10)
     metrics.attempts('done', 500)
     metrics.attempts('done', 1)
     metrics.attempts('interrupted', 3)
@@ -95,7 +96,7 @@ describe('what is measured meanwhile', () => {
   })
 
   test('of time is in seconds', async () => {
-    const metrics = createMetrics('1')
+    const metrics = createMetrics('1', 10)
     metrics.late(0)
     metrics.late(1500)
     metrics.late(7 * 3_600_000)
@@ -120,7 +121,7 @@ describe('what is measured meanwhile', () => {
 
 describe('what is read when somebody asks', () => {
   test('is as it was read, the age in seconds', async () => {
-    const families = await expose(createMetrics('1'))
+    const families = await expose(createMetrics('1', 10))
     expect(valuesOf(families, 'txhook_transactions')).toEqual(READINGS.transactions)
     expect(valuesOf(families, 'txhook_oldest_unfinished_age_seconds')).toEqual({ '': 12.5 })
     expect(valuesOf(families, 'txhook_wal_bytes')).toEqual({ '': 8192 })
@@ -128,7 +129,7 @@ describe('what is read when somebody asks', () => {
   })
 
   test('is the last reading, not the sum of all', async () => {
-    const metrics = createMetrics('1')
+    const metrics = createMetrics('1', 10)
     await metrics.text(READINGS)
     const transactions = { PENDING: 0, PROCESSING: 0, PROCESSED: 10, FAILED: 0 }
     const families = await expose(metrics, { ...READINGS, transactions, walBytes: 0 })
@@ -140,13 +141,13 @@ describe('what is read when somebody asks', () => {
     ['nothing is unfinished', undefined],
     ['the wall clock was set back', READINGS.now + 5000],
   ])('is an age of 0 where %s', async (_, oldestUnfinishedAt) => {
-    const families = await expose(createMetrics('1'), { ...READINGS, oldestUnfinishedAt })
+    const families = await expose(createMetrics('1', 10), { ...READINGS, oldestUnfinishedAt })
     expect(valuesOf(families, 'txhook_oldest_unfinished_age_seconds')).toEqual({ '': 0 })
   })
 })
 
 test('the build is identified by labels, whatever is in them', async () => {
-  const families = await expose(createMetrics('1.2.3 "x" \\ y\nz'))
+  const families = await expose(createMetrics('1.2.3 "x" \\ y\nz', 10))
   const version = '1.2.3 \\"x\\" \\\\ y\\nz'
   expect(families.get('txhook_build_info')?.samples).toEqual([
     { name: 'txhook_build_info', labels: { version, bun: Bun.version }, value: 1 },
@@ -154,7 +155,7 @@ test('the build is identified by labels, whatever is in them', async () => {
 })
 
 test('two services in one process count for themselves', async () => {
-  const [one, other] = [createMetrics('1'), createMetrics('2')]
+  const [one, other] = [createMetrics('1', 10), createMetrics('2', 10)]
   one.webhook('accepted', 1)
   const families = await expose(other)
   expect(valuesOf(families, 'txhook_webhooks_received_total').accepted).toBe(0)

@@ -51,8 +51,8 @@ export function healthRoutes({ clock, health, alive }: HealthDeps) {
     .get(
       '/readyz',
       async () => {
-        const { ok, checks, target } = await health()
-        if (ok) return Response.json({ status: 'READY', checks: { ...checks, target } })
+        const { ok, checks, backlog, target } = await health()
+        if (ok) return Response.json({ status: 'READY', checks: { ...checks, backlog, target } })
         const failing = Object.entries(checks).filter(([, state]) => state !== 'ok')
         throw new Problem('not_ready', 'The service accepts no transactions now.', {
           headers: RETRY_AFTER,
@@ -64,7 +64,9 @@ export function healthRoutes({ clock, health, alive }: HealthDeps) {
           summary: 'Readiness: send no requests on 503',
           responses: {
             200: {
-              description: 'It accepts transactions, also while the target (`checks.target`) fails',
+              description:
+                'It accepts transactions, also while the target (`checks.target`) fails; new ones only ' +
+                'where there is room (`checks.backlog`)',
             },
             ...problemResponses('not_ready'),
           },

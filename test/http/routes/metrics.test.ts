@@ -41,7 +41,7 @@ test('the metrics are in Prometheus’ text format, and not cacheable', async ()
   expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')
   expect(response.headers.get('cache-control')).toBe('no-store')
   expect(response.headers.get('x-request-id')).not.toBeNull()
-  expect(parseExposition(await response.text()).size).toBe(13)
+  expect(parseExposition(await response.text()).size).toBe(14)
 })
 
 test('a new service shows each result with 0, and its version', async () => {
@@ -54,6 +54,11 @@ test('a new service shows each result with 0, and its version', async () => {
   expect(families.get('txhook_build_info')?.samples).toEqual([
     { name: 'txhook_build_info', labels: { version: VERSION, bun: Bun.version }, value: 1 },
   ])
+})
+
+test('the limit of the backlog is there, to compare the unfinished transactions with', async () => {
+  await using service = testService({ flags: { '--max-backlog': '7' } })
+  expect(valuesOf(await scrape(service), 'txhook_backlog_max')).toEqual({ '': 7 })
 })
 
 describe('a webhook is counted as', () => {
