@@ -1,12 +1,15 @@
 import { Elysia } from 'elysia'
 import type { Clock } from '../../clock.ts'
+import type { Config } from '../../config/read-config.ts'
 import { isoTime } from '../../domain/iso-time.ts'
 import type { Health } from '../../telemetry/health.ts'
 import { NO_AUTH, problemResponses } from '../openapi/responses.ts'
 import { Problem, RETRY_AFTER } from '../problem.ts'
+import { statusPage, wantsHtml } from '../status-page.ts'
 
 export type HealthDeps = {
   clock: Clock
+  config: Pick<Config, 'apiKeys'>
   /** Checks all parts now; the storage by a write. */
   health(): Promise<Health>
   /** False where only a restart of the process helps. */
@@ -14,15 +17,21 @@ export type HealthDeps = {
 }
 
 /** For load balancers, orchestrators and people. */
-export function healthRoutes({ clock, health, alive }: HealthDeps) {
+export function healthRoutes({ clock, config, health, alive }: HealthDeps) {
   return new Elysia({ detail: { tags: ['Health'], ...NO_AUTH } })
     .get(
       '/',
-      async () => {
+      async ({ request }) => {
         const { ok } = await health()
+        const httpStatus = ok ? 200 : 503
         const status = ok ? 'HEALTHY' : 'UNHEALTHY'
-        const body = { status, current_time: isoTime(clock.now().wall) }
-        return Response.json(body, { status: ok ? 200 : 503 })
+        const currentTime = isoTime(clock.now().wall)
+        const hasKeys = config.apiKeys.length > 0
+        const response = wantsHtml(request.headers)
+          ? statusPage({ httpStatus, status, currentTime, hasKeys })
+          : Response.json({ status, current_time: currentTime }, { status: httpStatus })
+        response.headers.set('vary', 'Accept')
+        return response
       },
       {
         detail: {
