@@ -102,13 +102,16 @@ describe('every documented path', () => {
     const { components } = await documentOf(service)
     expect(components.securitySchemes).toMatchObject({
       apiKey: { type: 'http', scheme: 'bearer' },
+      webhookSignature: { type: 'apiKey', in: 'header', name: 'webhook-signature' },
     })
+    const signed = [{ webhookSignature: [] }, {}]
     for (const { path, url, method, operation, security } of await operationsOf(service)) {
       const where = `${method} ${path}`
       const refusal = operation.responses['401']?.description ?? ''
       const { status } = await ask(service, url, { method })
       const needed = status === 401
-      expect([where, security]).toEqual([where, needed ? [{ apiKey: [] }] : []])
+      const open = path.includes('webhook') ? signed : []
+      expect([where, security]).toEqual([where, needed ? [{ apiKey: [] }] : open])
       expect([where, refusal.includes('`invalid_api_key`')]).toEqual([where, needed])
     }
   })

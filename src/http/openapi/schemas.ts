@@ -11,6 +11,7 @@ import {
   TRANSACTION_ID_LENGTH_MAX,
 } from '../../domain/transaction.ts'
 import { PROBLEMS } from '../problem.ts'
+import { headers } from './headers.ts'
 
 type Components = NonNullable<NonNullable<ElysiaSwaggerConfig['documentation']>['components']>
 type Schemas = NonNullable<Components['schemas']>
@@ -69,7 +70,7 @@ const attempt = object({
   finished_at: { ...time, nullable: true },
   outcome: {
     ...text,
-    enum: [...ATTEMPT_OUTCOMES],
+    enum: [...ATTEMPT_OUTCOMES, null],
     nullable: true,
     description: 'Null while the attempt is under way.',
   },
@@ -85,7 +86,19 @@ const attempt = object({
 export const components = {
   securitySchemes: {
     apiKey: { type: 'http', scheme: 'bearer', description: 'One of `--api-keys`, where set.' },
+    webhookSignature: {
+      type: 'apiKey',
+      in: 'header',
+      name: 'webhook-signature',
+      description:
+        'Where `--webhook-secrets` are set: Standard Webhooks (https://www.standardwebhooks.com), ' +
+        'symmetric. `v1,` and the base64 of an HMAC-SHA256 over `webhook-id`, a dot, ' +
+        '`webhook-timestamp`, a dot and the body as sent, with the base64-decoded part of a ' +
+        '`whsec_…` secret as its key. Several are separated by spaces: one that matches is enough. ' +
+        'The `svix-*` names of the three headers count where no `webhook-*` one is sent.',
+    },
   },
+  headers,
   schemas: {
     Webhook: {
       ...object(fields),
@@ -106,6 +119,23 @@ export const components = {
       processed_at: { ...time, nullable: true },
       error: { ...text, nullable: true, description: 'Why the last attempt did not succeed.' },
       extra: { type: 'object', additionalProperties: true },
+    }),
+    Health: object({
+      status: { type: 'string', enum: ['HEALTHY', 'UNHEALTHY'] },
+      current_time: time,
+    }),
+    Liveness: object({ status: { type: 'string', enum: ['LIVE'] } }),
+    Readiness: object({
+      status: { type: 'string', enum: ['READY'] },
+      checks: object(
+        {
+          storage: text,
+          scheduler: text,
+          shutdown: text,
+          backlog: { ...text, description: '`ok`, or that there is no room for new transactions.' },
+        },
+        { target: { ...text, description: '`ok`, or since when it fails. Where there is one.' } },
+      ),
     }),
     Transactions: page('Transaction'),
     Attempts: object({ data: array(attempt) }),
@@ -151,10 +181,19 @@ export const components = {
   },
 } satisfies Components
 
+/** `documentation.tags` of the document. */
+export const tags = [
+  { name: 'Health', description: 'For load balancers, orchestrators and Prometheus.' },
+  { name: 'Webhooks', description: 'Where senders post transactions.' },
+  { name: 'Transactions', description: 'What has become of them, and retries of FAILED ones.' },
+  { name: 'Conflicts', description: 'Webhooks with a known id and other content.' },
+]
+
 /** The text at the top of the docs page, with a table of every error. */
 export const DESCRIPTION = `Accepts transaction webhooks durably and processes them in the background.
 
-Every error is \`application/problem+json\` (RFC 9457), with one of these as its \`code\`:
+Every error is \`application/problem+json\` (RFC 9457), with one of these as its \`code\`.
+An unknown path is 404 with and without a key. HEAD is answered where GET is.
 
 | code | status | meaning |
 |---|---|---|

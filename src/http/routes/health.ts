@@ -3,7 +3,8 @@ import type { Clock } from '../../clock.ts'
 import type { Config } from '../../config/read-config.ts'
 import { isoTime } from '../../domain/iso-time.ts'
 import type { Health } from '../../telemetry/health.ts'
-import { NO_AUTH, problemResponses } from '../openapi/responses.ts'
+import { headersOf } from '../openapi/headers.ts'
+import { NO_AUTH, problemResponses, success } from '../openapi/responses.ts'
 import { Problem, RETRY_AFTER } from '../problem.ts'
 import { statusPage, wantsHtml } from '../status-page.ts'
 
@@ -36,10 +37,11 @@ export function healthRoutes({ clock, config, health, alive }: HealthDeps) {
       {
         detail: {
           summary: 'Health: can the service work?',
+          description: 'With `text/html` in `Accept`, the same as a page with links.',
           responses: {
-            200: { description: '`status` is `HEALTHY`' },
+            200: healthAnswer('`status` is `HEALTHY`'),
             ...problemResponses(),
-            503: { description: '`status` is `UNHEALTHY`' },
+            503: healthAnswer('`status` is `UNHEALTHY`'),
           },
         },
       },
@@ -53,7 +55,8 @@ export function healthRoutes({ clock, config, health, alive }: HealthDeps) {
       {
         detail: {
           summary: 'Liveness: restart the process on 503',
-          responses: { 200: { description: 'It is alive' }, ...problemResponses('not_alive') },
+          description: 'Only a restart helps where this is 503.',
+          responses: { 200: success('It is alive', 'Liveness'), ...problemResponses('not_alive') },
         },
       },
     )
@@ -71,15 +74,26 @@ export function healthRoutes({ clock, config, health, alive }: HealthDeps) {
       {
         detail: {
           summary: 'Readiness: send no requests on 503',
+          description: 'On 503, `errors` names the checks that fail.',
           responses: {
-            200: {
-              description:
-                'It accepts transactions, also while the target (`checks.target`) fails; new ones only ' +
+            200: success(
+              'It accepts transactions, also while the target (`checks.target`) fails; new ones only ' +
                 'where there is room (`checks.backlog`)',
-            },
+              'Readiness',
+            ),
             ...problemResponses('not_ready'),
           },
         },
       },
     )
+}
+
+/** An answer of `GET /`. */
+function healthAnswer(description: string) {
+  const { headers, content } = success(description, 'Health', 'Vary')
+  return {
+    description,
+    headers: { ...headers, ...headersOf('Content-Security-Policy', 'Referrer-Policy') },
+    content: { ...content, 'text/html': { schema: { type: 'string' as const } } },
+  }
 }

@@ -39,6 +39,7 @@ export function retryRoutes(deps: RetryDeps) {
         parse: 'none',
         detail: {
           summary: 'Retry a FAILED transaction',
+          description: 'It gets `--max-attempts` new attempts; `attempts` counts on.',
           responses: {
             202: success('It is PENDING again, with all its attempts', 'Transaction'),
             ...authenticatedErrors(
@@ -56,6 +57,9 @@ export function retryRoutes(deps: RetryDeps) {
       parse: 'none',
       detail: {
         summary: 'Retry the FAILED transactions that match a filter, or count them',
+        description:
+          'Many take many commits: where one of them fails, those before it stand, and the same ' +
+          'request continues.',
         requestBody: requestBody('Retry'),
         responses: {
           200: success('How many match, and how many of these are PENDING again', 'Retries'),

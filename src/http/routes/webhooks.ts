@@ -7,7 +7,7 @@ import { parseTransaction, type Transaction } from '../../domain/transaction.ts'
 import type { Acceptance, Store } from '../../store/store.ts'
 import type { Metrics, WebhookResult } from '../../telemetry/metrics.ts'
 import { type BodyHold, readBody, requireJson } from '../body.ts'
-import { NO_AUTH, problemResponses, requestBody, success } from '../openapi/responses.ts'
+import { problemResponses, requestBody, success } from '../openapi/responses.ts'
 import { PROBLEMS, Problem, RETRY_AFTER } from '../problem.ts'
 import { transactionResponse } from '../response.ts'
 
@@ -22,18 +22,41 @@ export type WebhookDeps = {
   onJobs(): void
 }
 
+/** What is signed beside the body; the signature itself is the security scheme. */
+const SIGNED_HEADERS = [
+  {
+    name: 'webhook-id',
+    in: 'header' as const,
+    description: 'The id of the message, where it is signed. The same when it is sent again.',
+    schema: { type: 'string' as const, example: 'msg_1' },
+  },
+  {
+    name: 'webhook-timestamp',
+    in: 'header' as const,
+    description: 'When it was signed, in unix seconds; at most 300 s off. Where it is signed.',
+    schema: { type: 'string' as const, pattern: '^[0-9]{1,12}$', example: '1767225600' },
+  },
+]
+
 /** Where senders post transactions. */
 export function webhookRoutes(deps: WebhookDeps) {
   const detail = {
     summary: 'Accept a transaction',
+    description:
+      'The checks come in this order: content type, size, signature, JSON, fields, backlog. Sending ' +
+      'it again does no harm.',
     tags: ['Webhooks'],
-    ...NO_AUTH,
+    // The signature is needed where webhook secrets are set.
+    security: [{ webhookSignature: [] }, {}],
+    parameters: SIGNED_HEADERS,
     requestBody: requestBody('Webhook'),
     responses: {
       202: success(
         'The transaction is on disk and will be processed. One that was posted before is shown in ' +
           'its present state, with `Idempotent-Replayed: true`.',
         'Transaction',
+        'Location',
+        'Idempotent-Replayed',
       ),
       ...problemResponses(
         'invalid_json',

@@ -520,6 +520,7 @@ const ALWAYS = [
   'host_not_allowed',
   'internal_error',
   'invalid_api_key',
+  'method_not_allowed',
   'shutting_down',
   'storage_unavailable',
   'uri_too_long',
