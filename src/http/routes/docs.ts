@@ -3,7 +3,8 @@ import { Elysia } from 'elysia'
 import { version as etag } from 'swagger-ui-dist/package.json'
 import style from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' }
 import script from 'swagger-ui-dist/swagger-ui-bundle.js' with { type: 'file' }
-import { components, DESCRIPTION, tags } from '../openapi/schemas.ts'
+import { DESCRIPTION, tags } from '../openapi/description.ts'
+import { components } from '../openapi/schemas.ts'
 
 const PAGE = `<!doctype html>
 <html lang="en">
