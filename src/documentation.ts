@@ -7,5 +7,6 @@ success closes the breaker: then one call may be under way, one more with each s
 --concurrency. A status that makes a transaction FAILED at once counts as a success of the target.`
 
 export const LIMITS = `A request must arrive within 10 s, its URL within 8,000 characters, its body within
---max-body-bytes. 10,000 webhooks may wait for the disk, and 100 lists and bulk retries be under way;
-further ones get 503 overloaded. Connections are limited by the limit of open files (ulimit -n).`
+--max-body-bytes. Between two requests a connection is kept for 80 s. 10,000 webhooks may wait for the
+disk, 128 MiB of bodies may be under way, and 100 lists and bulk retries; further ones get 503
+overloaded. Connections are limited by the limit of open files (ulimit -n).`

@@ -44,8 +44,16 @@ export type Service = {
 /** How long requests under way may take to end at a stop. */
 const DRAIN_MS = 5_000
 
-/** How long a request may take to come in, head and body. */
+/** How long the first request of a connection, and each body, may take to come in. */
 const REQUEST_S_MAX = 10
+
+/**
+ * How long a connection is kept between two requests. Load balancers keep theirs for 60 s and more,
+ * and lose the request that they send just when the server hangs up. Bun looks every 4 s, up to 4 s
+ * early. The head of a later request counts as a part of this time: Bun tells the app of no request
+ * before its head is complete.
+ */
+const IDLE_S_MAX = 80
 
 /** The longest that Bun waits for an answer: a retry of millions takes many commits. */
 const ANSWER_S_MAX = 255
@@ -58,7 +66,7 @@ const ANSWER_S_MAX = 255
 export function openService(config: Config, deps: ServiceDeps): Service {
   const { clock, log, random, onFatal } = deps
   const { dataDir, simulate, maxBacklog, concurrency, maxAttempts } = config
-  const measured = createMetrics(VERSION)
+  const measured = createMetrics(VERSION, maxBacklog)
   const noteWork = watchEventLoopLag(clock, measured.eventLoopLag)
   const metrics = {
     ...measured,
@@ -86,7 +94,7 @@ export function openService(config: Config, deps: ServiceDeps): Service {
     metrics,
     exposition: metrics,
     version: VERSION,
-    health: createHealthCheck({ clock, store, scheduler, hasTarget, stopping }),
+    health: createHealthCheck({ clock, store, scheduler, maxBacklog, hasTarget, stopping }),
     alive: () => !scheduler.crashed,
     onJobs: () => scheduler.wake(),
   })
@@ -124,9 +132,16 @@ function listen({ host: hostname, port }: Config, app: App): Bun.Server<undefine
     return Bun.serve({
       hostname,
       port,
-      fetch: (request, server) => app.fetch(request, () => server.timeout(request, ANSWER_S_MAX)),
+      async fetch(request, server) {
+        // What is set holds for the connection until it is set again.
+        server.timeout(request, REQUEST_S_MAX)
+        const response = await app.fetch(request, () => server.timeout(request, ANSWER_S_MAX))
+        server.timeout(request, IDLE_S_MAX)
+        return response
+      },
       // The app refuses bodies that are too long, with a problem that says so.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      // Of a new connection.
       idleTimeout: REQUEST_S_MAX,
       development: false,
       // Otherwise a second server gets half of the requests instead of an error.

@@ -1,5 +1,6 @@
 /** The settings: what an operator decides. */
 
+import { hostName } from '../domain/host.ts'
 import { parseSecret } from '../domain/standard-webhooks.ts'
 import { httpUrl, throwBadValue, wholeNumber } from '../domain/values.ts'
 import { LOG_LEVELS } from '../telemetry/log.ts'
@@ -125,6 +126,16 @@ export const SETTINGS = {
     help: 'listen on any host without webhook secrets or API keys',
     switch: true,
     parse: trueOrFalse,
+  },
+  allowHost: {
+    flag: '--allow-host',
+    variable: 'TXHOOK_ALLOW_HOST',
+    none: [],
+    help: 'comma-separated: without API keys only these and the loopback are taken as Host',
+    parse: list(
+      (host) => (/:\d*$/.test(host) ? undefined : hostName(host)),
+      'must be comma-separated names or addresses, without ports, and IPv6 in brackets',
+    ),
   },
   maxBodyBytes: {
     flag: '--max-body-bytes',

@@ -65,16 +65,21 @@ export function signatureFault(
   now: number,
 ): string | undefined {
   const names = headerNames(headers)
+  const [, timestampName, signatureName] = names
   const values: string[] = []
   for (const name of names) {
-    const value = headers.get(name)
-    if (value === null || value === '') return `The header ${name} is missing.`
+    const received = headers.get(name)
+    if (received === null || received === '') return `The header ${name} is missing.`
+    const value = name === signatureName ? unfolded(received) : received
     // Repeated headers arrive joined by ", ": none of the three may contain it.
-    if (value.includes(', ')) return `The header ${name} came more than once.`
+    if (value.includes(', ')) {
+      const fault = `The header ${name} came more than once.`
+      if (name !== signatureName) return fault
+      return `${fault} Or a proxy changed it: it must look like "v1,BASE64 v1,BASE64".`
+    }
     values.push(value)
   }
   const [id, timestamp, signatures] = values as [string, string, string]
-  const [, timestampName, signatureName] = names
 
   if (!/^[0-9]{1,12}$/.test(timestamp)) return `The header ${timestampName} is not in unix seconds.`
   const age = Math.floor(now / 1000) - Number(timestamp)
@@ -87,6 +92,11 @@ export function signatureFault(
     if (candidates.some((candidate) => equal(Buffer.from(candidate), expected))) return undefined
   }
   return `No signature in ${signatureName} matches.`
+}
+
+/** A proxy that takes the comma for that of a list adds a space: of one signature that is harmless. */
+function unfolded(value: string): string {
+  return value.replace(/^v1,[ \t]+([A-Za-z0-9+/]+={0,2})$/, 'v1,$1')
 }
 
 /** The names of the three headers: `svix-*` where some are sent and no `webhook-*` is. */

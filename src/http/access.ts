@@ -1,9 +1,11 @@
 /**
- * The checks that come before a route: the length of the URL, the site that sent the request, and
- * the API key (RFC 6750, 2.1). A path needs a key unless it is listed here.
+ * The checks that come before a route: the length of the URL, the host that it is sent to, the site
+ * that sent it, and the API key (RFC 6750, 2.1). A path needs a key unless it is listed here.
  */
 
 import { createHash, timingSafeEqual } from 'node:crypto'
+import type { Config } from '../config/read-config.ts'
+import { hostName, isLoopback } from '../domain/host.ts'
 import type { Actor } from '../store/store.ts'
 import { notFound, Problem } from './problem.ts'
 
@@ -21,18 +23,21 @@ const PATHS_WITHOUT_KEY: ReadonlySet<string> = new Set([
   '/swagger/ui.css',
 ])
 
+/** Load balancers ask for these by any address. They tell nothing of transactions. */
+const PATHS_OF_ANY_HOST: ReadonlySet<string> = new Set(['/', '/livez', '/readyz'])
+
 /** The longest id has 255 characters, which are 2,295 when percent-encoded. */
 const URL_LENGTH_MAX = 8_000
 
 /**
  * A function that throws where a request must not reach its route.
  *
- * @param apiKeys none: every request is allowed
+ * @param config no API keys: every request to one of the hosts is allowed
  * @param isRoute whether there is a route at a path: an unknown one is 404 with and without a key
- * @throws Problem uri_too_long, cross_site, not_found, invalid_api_key
+ * @throws Problem uri_too_long, host_not_allowed, cross_site, not_found, invalid_api_key
  */
 export function createAccessCheck(
-  apiKeys: readonly string[],
+  { apiKeys, allowHost }: Pick<Config, 'apiKeys' | 'allowHost'>,
   isRoute: (path: string) => boolean,
 ): (request: Request) => void {
   const digests = apiKeys.map(digestOf)
@@ -41,6 +46,7 @@ export function createAccessCheck(
       const detail = `The URI must have at most ${URL_LENGTH_MAX} characters.`
       throw new Problem('uri_too_long', detail)
     }
+    if (digests.length === 0) checkHost(headers.get('host'), pathOf(url), allowHost)
     // Browsers send this header. A page of another site could otherwise post for its visitors.
     const site = method === 'POST' ? headers.get('sec-fetch-site') : null
     if (site !== null && site !== 'same-origin' && site !== 'none') {
@@ -57,6 +63,19 @@ export function createAccessCheck(
 /** The path of a URL; empty where the URL is not valid, as with a malformed Host header. */
 export function pathOf(url: string): string {
   return URL.parse(url)?.pathname ?? ''
+}
+
+/**
+ * A page can let its own name resolve to this machine (DNS rebinding), and is then of the same site
+ * as the service. The name stands in Host, which browsers always send: without it, or with an empty
+ * one, a request comes from no page.
+ */
+function checkHost(host: string | null, path: string, allowed: readonly string[]): void {
+  if (!host || PATHS_OF_ANY_HOST.has(path)) return
+  const name = hostName(host)
+  if (name !== undefined && (isLoopback(name) || allowed.includes(name))) return
+  const detail = 'Without API keys the Host must be the loopback or one of --allow-host.'
+  throw new Problem('host_not_allowed', detail)
 }
 
 /** Keys are compared by their SHA-256: the time that this takes does not depend on the keys. */

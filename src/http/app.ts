@@ -1,6 +1,8 @@
 import { Elysia } from 'elysia'
 import type { Config } from '../config/read-config.ts'
+import type { Log } from '../telemetry/log.ts'
 import { createAccessCheck, pathOf } from './access.ts'
+import { createBodyRoom } from './body.ts'
 import {
   createFailureResponse,
   type FailureDeps,
@@ -21,22 +23,29 @@ import { type WebhookDeps, webhookRoutes } from './routes/webhooks.ts'
 export type AppDeps = HealthDeps &
   MetricsDeps &
   TransactionDeps &
-  Omit<RetryDeps, 'extendTimeout'> &
-  HandledDeps &
+  Omit<RetryDeps, 'extendTimeout' | 'holdBody'> &
+  Omit<HandledDeps, 'holdBody'> &
   ConflictDeps &
-  WebhookDeps &
-  FailureDeps & { version: string; config: Pick<Config, 'apiKeys'> }
+  Omit<WebhookDeps, 'holdBody'> &
+  FailureDeps & {
+    version: string
+    config: Pick<Config, 'apiKeys' | 'allowHost' | 'logLevel'>
+    log: Pick<Log, 'debug'>
+  }
 
 /**
- * The HTTP API as a function from request to response, without a listener. `extendTimeout` is
+ * The HTTP API as a function from request to response, without a listener. `onLong` is
  * called where the answer may take long, after the body has arrived.
  */
-export type App = { fetch(request: Request, extendTimeout?: () => void): Promise<Response> }
+export type App = { fetch(request: Request, onLong?: () => void): Promise<Response> }
 
 /** Puts the routes together. */
 export function createApp(deps: AppDeps): App {
+  const { clock, config, log } = deps
   const failureResponse = createFailureResponse(deps)
+  const holdBody = createBodyRoom()
   const extensions = new WeakMap<Request, () => void>()
+  const extendTimeout = (request: Request) => extensions.get(request)?.()
   // By default Elysia expects host names of at least four characters.
   const app = new Elysia({ strictPath: true, handler: { standardHostname: false } })
     // Before all routes: it applies to those that come after it.
@@ -44,18 +53,15 @@ export function createApp(deps: AppDeps): App {
       code === 'NOT_FOUND' ? problemResponse(noRoute(request)) : failureResponse(error),
     )
     .use(healthRoutes(deps))
-    .use(webhookRoutes(deps))
+    .use(webhookRoutes({ ...deps, holdBody }))
     .use(transactionRoutes(deps))
-    .use(retryRoutes({ ...deps, extendTimeout: (request) => extensions.get(request)?.() }))
-    .use(handledRoute(deps))
+    .use(retryRoutes({ ...deps, holdBody, extendTimeout }))
+    .use(handledRoute({ ...deps, holdBody }))
     .use(conflictRoutes(deps))
     .use(metricsRoute(deps))
     .use(docsRoutes(deps.version))
 
-  const checkAccess = createAccessCheck(
-    deps.config.apiKeys,
-    (path) => methodsOf(app.routes, path).length > 0,
-  )
+  const checkAccess = createAccessCheck(config, (path) => methodsOf(app.routes, path).length > 0)
 
   function noRoute({ method, url }: Request): Problem {
     const methods = methodsOf(app.routes, pathOf(url))
@@ -65,18 +71,35 @@ export function createApp(deps: AppDeps): App {
     return new Problem('method_not_allowed', detail, { headers: { allow } })
   }
 
-  return {
-    async fetch(received, extendTimeout) {
-      try {
-        const request = withHost(received)
-        checkAccess(request)
-        if (extendTimeout) extensions.set(request, extendTimeout)
-        return withCommonHeaders(withoutBody(request, await app.fetch(request)))
-      } catch (error) {
-        return withCommonHeaders(failureResponse(error))
-      }
-    },
+  async function answer(request: Request, onLong?: () => void): Promise<Response> {
+    try {
+      checkAccess(request)
+      if (onLong) extensions.set(request, onLong)
+      return withCommonHeaders(withoutBody(request, await app.fetch(request)))
+    } catch (error) {
+      return withCommonHeaders(failureResponse(error))
+    }
   }
+
+  /** Logs a line for the request: its path without the query, which may contain what is private. */
+  async function answerLogged(request: Request, onLong?: () => void): Promise<Response> {
+    const beganAt = clock.monotonic()
+    const { method, url } = request
+    const response = await answer(request, onLong)
+    const { status, headers } = response
+    const ms = Math.round((clock.monotonic() - beganAt) * 1000) / 1000
+    log.debug('request', {
+      method,
+      path: pathOf(url),
+      status,
+      ms,
+      request_id: headers.get(REQUEST_ID),
+    })
+    return response
+  }
+
+  const answerAny = config.logLevel === 'debug' ? answerLogged : answer
+  return { fetch: (received, onLong) => answerAny(withHost(received), onLong) }
 }
 
 /** The headers of every answer. */

@@ -1,4 +1,4 @@
-import { Problem } from './problem.ts'
+import { Problem, RETRY_AFTER } from './problem.ts'
 
 /** `application/json` or `application/…+json`, with or without parameters (RFC 9110, 8.3). */
 const JSON_TYPE = /^application\/(?:json|[a-z0-9!#$&^_.+-]+\+json)[ \t]*(?:;(.*))?$/i
@@ -26,22 +26,73 @@ export function requireJson(headers: Headers): void {
 }
 
 /**
+ * Bytes of all bodies under way: those being read, and those that wait for the disk. While a sync
+ * hangs, 10,000 webhooks may wait, of 64 KiB each by default. Twice the largest --max-body-bytes, so
+ * that there is room for any body beside others.
+ */
+const UNDER_WAY_BYTES_MAX = 128 * 1024 * 1024
+
+/** A body that is under way. */
+export type BodyHold = {
+  /** @throws Problem overloaded */
+  add(bytes: number): void
+  /** The body is needed no more. */
+  release(): void
+}
+
+/** Returns a function that begins to count a body with all others under way. */
+export function createBodyRoom(): () => BodyHold {
+  let total = 0
+  return () => {
+    let held = 0
+    return {
+      add(bytes) {
+        if (total + bytes > UNDER_WAY_BYTES_MAX) {
+          const detail = 'Too many bytes of bodies are under way.'
+          throw new Problem('overloaded', detail, { headers: RETRY_AFTER })
+        }
+        total += bytes
+        held += bytes
+      },
+      release() {
+        total -= held
+        held = 0
+      },
+    }
+  }
+}
+
+/**
+ * A body of this length is read at once, which takes half the time, and counts as a whole before it
+ * has come in. A longer one counts as it comes in: its announcement costs a sender nothing.
+ */
+const READ_AT_ONCE_BYTES_MAX = 8 * 1024
+
+/**
  * Reads a body of at most `bytesMax` bytes, whatever its Content-Length.
  *
- * @throws Problem body_too_large; invalid_json where the connection ended before the body
+ * @param hold counts the body; the caller releases it, also after an error
+ * @throws Problem body_too_large; overloaded; invalid_json where the connection ended before the body
  */
-export async function readBody(request: Request, bytesMax: number): Promise<Uint8Array> {
-  const length = request.headers.get('content-length')
-  if (Number(length) > bytesMax) throw tooLarge(bytesMax)
+export async function readBody(
+  request: Request,
+  bytesMax: number,
+  hold: BodyHold,
+): Promise<Uint8Array> {
+  const length = Number(request.headers.get('content-length') ?? Number.NaN)
+  if (length > bytesMax) throw tooLarge(bytesMax)
+  const incomplete = 'The body is incomplete.'
   let body: Uint8Array
   try {
-    body =
-      length === null
-        ? await readChunks(request.body ?? [], bytesMax)
-        : new Uint8Array(await request.arrayBuffer())
-  } catch {
-    throw new Problem('invalid_json', 'The body is incomplete.')
+    if (length <= READ_AT_ONCE_BYTES_MAX) {
+      hold.add(length)
+      body = new Uint8Array(await request.arrayBuffer())
+    } else body = await readChunks(request.body ?? [], bytesMax, hold)
+  } catch (error) {
+    if (error instanceof Problem) throw error
+    throw new Problem('invalid_json', incomplete)
   }
+  if (body.byteLength < length) throw new Problem('invalid_json', incomplete)
   if (body.byteLength > bytesMax) throw tooLarge(bytesMax)
   return body
 }
@@ -50,10 +101,12 @@ export async function readBody(request: Request, bytesMax: number): Promise<Uint
 async function readChunks(
   stream: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   bytesMax: number,
+  hold: BodyHold,
 ): Promise<Uint8Array> {
   const chunks: Uint8Array[] = []
   let bytes = 0
   for await (const chunk of stream) {
+    hold.add(chunk.byteLength)
     chunks.push(chunk)
     bytes += chunk.byteLength
     if (bytes > bytesMax) break

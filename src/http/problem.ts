@@ -7,8 +7,8 @@ import { STATUS_CODES } from 'node:http'
 import type { Clock } from '../clock.ts'
 import { InvalidCursor, StorageUnavailable } from '../store/store.ts'
 import type { Log } from '../telemetry/log.ts'
-import { throttle } from '../telemetry/throttle.ts'
 import { jsonResponse } from './json-response.ts'
+import { createRefusalLog } from './refusals.ts'
 
 /** Every error that is answered: its code, status and meaning. */
 export const PROBLEMS = {
@@ -16,6 +16,7 @@ export const PROBLEMS = {
   invalid_path: { status: 400, meaning: 'Invalid path' },
   invalid_signature: { status: 401, meaning: 'Invalid signature' },
   invalid_api_key: { status: 401, meaning: 'Missing or unknown API key' },
+  host_not_allowed: { status: 403, meaning: 'Host not allowed without API keys' },
   cross_site: { status: 403, meaning: 'Cross-site request' },
   not_found: { status: 404, meaning: 'Not found' },
   transaction_not_found: { status: 404, meaning: 'Transaction not found' },
@@ -94,25 +95,24 @@ export function problemResponse({ code, message: detail, errors, headers }: Prob
   })
 }
 
-/** Storage that refuses a write may refuse thousands a second: one log entry in this many ms. */
-const REFUSAL_LOG_MS = 10_000
-
 export type FailureDeps = { clock: Clock; log: Pick<Log, 'warn' | 'error'> }
 
 /** A function that answers a request with any error, and logs what operators should know of it. */
-export function createFailureResponse({ clock, log }: FailureDeps): (error: unknown) => Response {
-  const shouldLogRefusal = throttle(clock, REFUSAL_LOG_MS)
+export function createFailureResponse(deps: FailureDeps): (error: unknown) => Response {
+  const logRefusal = createRefusalLog(deps)
   return (error) => {
     const problem = problemOf(error)
+    const { code, message: detail, errors = [] } = problem
     const response = problemResponse(problem)
     const request_id = response.headers.get(REQUEST_ID)
-    if (problem.code === 'internal_error') log.error('a request failed', { request_id, error })
-    const refused = error instanceof StorageUnavailable && error.reason !== 'closed'
-    if (refused && shouldLogRefusal()) {
-      const { reason } = error
-      if (reason === 'overloaded') log.warn('there are too many requests', { request_id })
-      else log.error('the storage refuses requests', { request_id, reason })
-    }
+    if (code === 'internal_error') deps.log.error('a request failed', { request_id, error })
+    else if (error instanceof StorageUnavailable)
+      logRefusal(code, { request_id, reason: error.reason })
+    // It says which header is wrong, and by how much a clock is.
+    else if (code === 'invalid_signature') logRefusal(code, { request_id, detail })
+    else if (code === 'invalid_transaction' || code === 'transaction_conflict')
+      logRefusal(code, { request_id, fields: errors.map(({ path }) => path) })
+    else logRefusal(code, { request_id })
     return response
   }
 }

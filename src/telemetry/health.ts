@@ -1,19 +1,27 @@
 import type { Clock } from '../clock.ts'
 import { isoTime } from '../domain/iso-time.ts'
-import type { StorageReason } from '../store/store.ts'
+import type { Readings, StorageReason } from '../store/store.ts'
 
 /** What the service needs in order to do its work, each either `ok` or what is wrong with it. */
 export type Health = {
   ok: boolean
   checks: Readonly<Record<string, string>>
+  /** Where all is ok: `ok`, or that there is no room for new transactions. */
+  backlog?: string
   /** Where there is a target: `ok`, or since when it has been failing. */
   target?: string
 }
 
 export type HealthCheckDeps = {
   clock: Clock
-  store: { health(): Promise<'ok' | StorageReason>; refusals(): number }
+  store: {
+    health(): Promise<'ok' | StorageReason>
+    refusals(): number
+    readings(): Promise<Readings>
+  }
   scheduler: { readonly running: boolean; readonly targetFailingSince: number | undefined }
+  /** Unfinished transactions beyond which new ones are refused. */
+  maxBacklog: number
   /** Whether there is a target. */
   hasTarget: boolean
   stopping(): boolean
@@ -29,7 +37,7 @@ type StorageCheck = { storage: Promise<string>; at: number; refusals: number; fa
 
 /** Returns a function that checks the health of the service now. */
 export function createHealthCheck(deps: HealthCheckDeps): () => Promise<Health> {
-  const { clock, store, scheduler, hasTarget, stopping } = deps
+  const { clock, store, scheduler, maxBacklog, hasTarget, stopping } = deps
   let last: StorageCheck | undefined
 
   function checkStorage(): Promise<string> {
@@ -54,6 +62,12 @@ export function createHealthCheck(deps: HealthCheckDeps): () => Promise<Health> 
     return since === undefined ? 'ok' : `failing since ${isoTime(wall - (steady - since))}`
   }
 
+  /** Known transactions, conflicts and retries are answered while it is full. */
+  async function backlogState(): Promise<string> {
+    const { PENDING, PROCESSING } = (await store.readings()).transactions
+    return PENDING + PROCESSING < maxBacklog ? 'ok' : 'full: new transactions are refused'
+  }
+
   return async () => {
     const checks = {
       storage: await checkStorage(),
@@ -61,6 +75,8 @@ export function createHealthCheck(deps: HealthCheckDeps): () => Promise<Health> 
       shutdown: stopping() ? 'under way' : 'ok',
     }
     const ok = Object.values(checks).every((state) => state === 'ok')
-    return hasTarget ? { ok, checks, target: targetState() } : { ok, checks }
+    if (!ok) return { ok, checks }
+    const backlog = await backlogState()
+    return { ok, checks, backlog, ...(hasTarget ? { target: targetState() } : {}) }
   }
 }

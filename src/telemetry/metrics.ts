@@ -46,7 +46,8 @@ const CALL_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30,
 const LAG_S = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5]
 const BATCH = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 
-export function createMetrics(version: string): Metrics & Exposition {
+/** @param maxBacklog unfinished transactions beyond which webhooks are refused */
+export function createMetrics(version: string, maxBacklog: number): Metrics & Exposition {
   const registry = new Registry()
   const registers = [registry]
   const webhooks = new Counter({
@@ -107,6 +108,10 @@ export function createMetrics(version: string): Metrics & Exposition {
     'txhook_oldest_unfinished_age_seconds',
     'How long ago the oldest unfinished transaction was accepted or retried; 0 where there is none.',
   )
+  gauge(
+    'txhook_backlog_max',
+    'Unfinished transactions (PENDING and PROCESSING) beyond which webhooks are refused.',
+  ).set(maxBacklog)
   const failing = gauge(
     'txhook_target_failing',
     'Whether the circuit breaker holds calls back from a failing target: 1, otherwise 0.',

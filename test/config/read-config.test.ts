@@ -41,6 +41,13 @@ const GOOD: [key: keyof Config, flag: string, variable: string, read: unknown, u
   ['concurrency', '1', '256', 1, 64],
   ['maxAttempts', '1', '1000', 1, 8],
   ['apiKeys', 'key-a,key-b', 'key-c', ['key-a', 'key-b'], []],
+  [
+    'allowHost',
+    'Hook.example., 10.0.0.1,[FE80::0]',
+    'b',
+    ['hook.example', '10.0.0.1', '[fe80::]'],
+    [],
+  ],
 ]
 
 describe.each(GOOD)('the setting %s', (key, first, second, value, unset) => {
@@ -123,6 +130,10 @@ const BAD: [key: keyof Config, values: string[]][] = [
   ['targetTimeoutMs', [...NOT_NUMBERS, '0', '600001']],
   ['concurrency', [...NOT_NUMBERS, '0', '257']],
   ['maxAttempts', [...NOT_NUMBERS, '0', '1001']],
+  [
+    'allowHost',
+    ['', ',', 'a,', 'a:80', '[::1]:80', '::1', 'http://a', 'a/b', 'u@a', '*', 'a b', '%'],
+  ],
   ['apiKeys', ['', ',', 'a,', ',a', 'a,,b', 'a b', 'a\tb', 'ä', 'a\x7f', 'a,b c', '\u00a0a\u200b']],
 ]
 

@@ -74,6 +74,20 @@ test('a repeated header is refused, with the same value or another', async () =>
   }
 })
 
+test('a signature header that is not in its form is refused with that form', async () => {
+  await using service = testService({ flags: SIGNATURE_FLAGS })
+  const body = JSON.stringify(transactionBody())
+  const signed = signedHeaders(body, START)
+  const { 'webhook-signature': right } = signed
+  for (const folded of [`${right}, ${right}`, `${right} ${right}`.replaceAll(',', ', ')]) {
+    const response = await service.post(body, { ...signed, 'webhook-signature': folded })
+    expect(response.status).toBe(401)
+    expect(await response.json()).toMatchObject({
+      detail: expect.stringMatching(/webhook-signature .* must look like "v1,BASE64 v1,BASE64"\.$/),
+    })
+  }
+})
+
 test('without secrets signatures are not checked', async () => {
   await using service = testService()
   const headers = { 'webhook-id': '', 'webhook-signature': 'nonsense' }

@@ -102,13 +102,16 @@ describe('every documented path', () => {
     const { components } = await documentOf(service)
     expect(components.securitySchemes).toMatchObject({
       apiKey: { type: 'http', scheme: 'bearer' },
+      webhookSignature: { type: 'apiKey', in: 'header', name: 'webhook-signature' },
     })
+    const signed = [{ webhookSignature: [] }, {}]
     for (const { path, url, method, operation, security } of await operationsOf(service)) {
       const where = `${method} ${path}`
       const refusal = operation.responses['401']?.description ?? ''
       const { status } = await ask(service, url, { method })
       const needed = status === 401
-      expect([where, security]).toEqual([where, needed ? [{ apiKey: [] }] : []])
+      const open = path.includes('webhook') ? signed : []
+      expect([where, security]).toEqual([where, needed ? [{ apiKey: [] }] : open])
       expect([where, refusal.includes('`invalid_api_key`')]).toEqual([where, needed])
     }
   })
@@ -522,4 +525,86 @@ test('no answer, log entry or error shows a key', async () => {
   for (const text of [...seen, ...logged]) {
     for (const key of [KEY, OTHER_KEY]) expect(text).not.toContain(key)
   }
+})
+
+describe('without keys, the Host', () => {
+  const LOOPBACK = [
+    ...['localhost', 'LOCALHOST', 'localhost.', 'localhost:8000', 'a.b.localhost', '127.0.0.1'],
+    ...['127.0.0.1:8000', '127.255.0.3', '[::1]', '[::1]:8000', '[0:0::1]', '[::ffff:127.0.0.1]'],
+  ]
+  const OTHERS = [
+    ...['rebound.example', 'rebound.example:8000', 'localhost.rebound.example', 'notlocalhost'],
+    ...['127.0.0.1.rebound.example', '10.0.0.1', '0.0.0.0', '128.0.0.1', '[::]', '[::2]', '::1'],
+    ...[
+      '[::ffff:10.0.0.1]',
+      'localhost, localhost',
+      'localhost:x',
+      'localhost:80:80',
+      '[::1',
+      ':80',
+    ],
+    ...['hook.example.org', 'x-hook.example', 'x@localhost', 'x#localhost', 'x\\localhost', '*'],
+  ]
+  const EVERYWHERE = ['/', '/livez', '/readyz']
+  const PATHS = ['/v1/transactions', '/metrics', '/swagger', '/swagger/json', '/no-such-path']
+
+  async function statusesAt(service: TestService, host: string, paths: readonly string[]) {
+    const answers = paths.map((path) => ask(service, path, { headers: { host } }))
+    const post = {
+      headers: { host, 'content-type': 'application/json' },
+      method: 'POST',
+      body: '{}',
+    }
+    const posts = ['/webhook', '/v1/transactions/retry'].map((path) => ask(service, path, post))
+    return (await Promise.all([...answers, ...posts])).map(({ status }) => status)
+  }
+
+  test.each(LOOPBACK)('may be the loopback: %s', async (host) => {
+    await using service = testService()
+    expect(await statusesAt(service, host, PATHS)).toEqual([200, 200, 200, 200, 404, 422, 422])
+  })
+
+  test.each(OTHERS)('may not be anything else, but for health: %s', async (host) => {
+    await using service = testService({ flags: { '--allow-host': 'hook.example' } })
+    await service.start()
+    expect(await statusesAt(service, host, PATHS)).toEqual(Array(7).fill(403))
+    for (const path of EVERYWHERE) {
+      expect((await ask(service, path, { headers: { host } })).status).toBe(200)
+    }
+    const refused = await ask(service, '/metrics', { headers: { host } })
+    expect(await refused.json()).toMatchObject({
+      code: 'host_not_allowed',
+      detail: expect.stringContaining('--allow-host'),
+    })
+  })
+
+  test('may be one that is allowed, with any port, also on a host that others reach', async () => {
+    const flags = {
+      '--allow-host': 'hook.example,10.0.0.1,[fe80::1]',
+      '--host': '0.0.0.0',
+      '--allow-insecure': 'true',
+    }
+    await using service = testService({ flags })
+    for (const host of ['hook.example', 'HOOK.example:80', '10.0.0.1:8000', '[FE80:0::1]:8000']) {
+      expect([host, await statusesAt(service, host, PATHS)]).toEqual([
+        host,
+        [200, 200, 200, 200, 404, 422, 422],
+      ])
+    }
+    expect(await statusesAt(service, '0.0.0.0', PATHS)).toEqual(Array(7).fill(403))
+  })
+
+  test('may be missing or empty: no page can send such a request', async () => {
+    await using service = testService()
+    expect((await ask(service, '/v1/transactions')).status).toBe(200)
+    expect((await ask(service, '/v1/transactions', { headers: { host: '' } })).status).toBe(200)
+  })
+
+  test('may be any where there are keys', async () => {
+    await using service = await guarded()
+    for (const host of OTHERS) {
+      const headers = { ...WITH_KEY, host }
+      expect((await ask(service, '/v1/transactions', { headers })).status).toBe(200)
+    }
+  })
 })

@@ -146,6 +146,25 @@ describe('health', () => {
     })
   })
 
+  test('is 200 with a full backlog, which readiness names until there is room', async () => {
+    await using service = testService({ flags: { '--max-backlog': '1' } })
+    await service.start()
+    const ready = async () => (await service.get('/readyz')).json()
+    expect(await ready()).toMatchObject({ status: 'READY', checks: { backlog: 'ok' } })
+    await service.post(transactionBody())
+    expect((await service.post(transactionBody({ transaction_id: 'b' }))).status).toBe(503)
+    expect(await states(service)).toEqual([200, 200, 200])
+    expect(await ready()).toMatchObject({
+      status: 'READY',
+      checks: { storage: 'ok', backlog: 'full: new transactions are refused' },
+    })
+    service.clock.pass(30_000)
+    await service.work()
+    service.clock.pass(30_000)
+    await service.work()
+    expect(await ready()).toMatchObject({ checks: { backlog: 'ok' } })
+  })
+
   test('is 503 after the stop, and live', async () => {
     await using service = testService()
     await service.start()

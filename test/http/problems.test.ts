@@ -3,6 +3,7 @@ import { describe, expect, spyOn, test } from 'bun:test'
 import { STATUS_CODES } from 'node:http'
 import { join } from 'node:path'
 import { PROBLEMS, type ProblemCode } from '../../src/http/problem.ts'
+import { answersOf, type OpenApi, type Operation } from '../support/openapi.ts'
 import { type TestService, testService, transactionBody } from '../support/service.ts'
 import { sentTransaction } from '../support/store.ts'
 
@@ -62,23 +63,34 @@ type Provocation = {
 
 /** How to provoke each error. The compiler asks for it where one is added. */
 const PROVOCATIONS: Record<ProblemCode, Provocation> = {
-  invalid_json: { provoke: (service) => service.post('{') },
+  invalid_json: {
+    provoke: (service) => service.post('{'),
+    logged: 'requests are refused',
+  },
   invalid_path: { provoke: (service) => service.get('/v1/transactions/%zz') },
   invalid_signature: {
+    logged: 'requests are refused',
     flags: { '--webhook-secrets': SECRET },
     provoke: (service) => service.post(transactionBody()),
   },
   invalid_api_key: {
+    logged: 'requests are refused',
     flags: { '--api-keys': 'k1' },
     provoke: (service) => service.get('/v1/transactions'),
   },
+  host_not_allowed: {
+    logged: 'requests are refused',
+    provoke: (service) => service.post(transactionBody(), { host: 'rebound.example' }),
+  },
   cross_site: {
+    logged: 'requests are refused',
     provoke: (service) => service.post(transactionBody(), { 'sec-fetch-site': 'cross-site' }),
   },
   not_found: { provoke: (service) => service.get('/nope') },
   transaction_not_found: { provoke: (service) => service.get('/v1/transactions/no_such') },
   method_not_allowed: { provoke: (service) => ask(service, 'DELETE', '/livez') },
   transaction_conflict: {
+    logged: 'requests are refused',
     async provoke(service) {
       await service.post(transactionBody())
       return service.post(transactionBody({ amount: 1 }))
@@ -91,14 +103,19 @@ const PROVOCATIONS: Record<ProblemCode, Provocation> = {
     },
   },
   body_too_large: {
+    logged: 'requests are refused',
     flags: { '--max-body-bytes': '10' },
     provoke: (service) => service.post(transactionBody()),
   },
   uri_too_long: { provoke: (service) => service.get(`/v1/transactions/${TOO_LONG}`) },
   unsupported_media_type: {
+    logged: 'requests are refused',
     provoke: (service) => service.post(transactionBody(), { 'content-type': 'text/plain' }),
   },
-  invalid_transaction: { provoke: (service) => service.post({}) },
+  invalid_transaction: {
+    provoke: (service) => service.post({}),
+    logged: 'requests are refused',
+  },
   invalid_parameters: { provoke: (service) => service.get('/v1/transactions?limit=0') },
   internal_error: {
     async provoke(service) {
@@ -110,6 +127,7 @@ const PROVOCATIONS: Record<ProblemCode, Provocation> = {
     logged: 'a request failed',
   },
   backlog_full: {
+    logged: 'the backlog is full',
     flags: { '--max-backlog': '1' },
     async provoke(service) {
       await service.post(transactionBody())
@@ -205,8 +223,8 @@ describe('the error', () => {
     // What operators should know is logged, with the id that the sender has.
     const entries = service.log.entries.filter(({ fields }) => 'request_id' in fields)
     const { logged } = PROVOCATIONS[code]
-    // Too many requests are no fault of the service.
-    const level = code === 'overloaded' ? 'warn' : 'error'
+    // What is refused for its content or its number is no fault of the service.
+    const level = /failed|the storage/.test(logged ?? '') ? 'error' : 'warn'
     expect(
       entries.map(({ level, message, fields }) => [level, message, fields.request_id]),
     ).toEqual(logged === undefined ? [] : [[level, logged, request_id]])
@@ -261,14 +279,6 @@ test.each(['cross-site', 'same-site'])(
   },
 )
 
-type Described = { description: string; content?: Record<string, unknown> }
-type Operation = { parameters?: unknown; responses: Record<string, Described> }
-type OpenApi = {
-  info: { description: string }
-  paths: Record<string, Record<string, Operation>>
-  components: { schemas: { Problem: { properties: { code: { enum: string[] } } } } }
-}
-
 async function documentOf(service: TestService): Promise<OpenApi> {
   return (await (await service.get('/swagger/json')).json()) as OpenApi
 }
@@ -290,6 +300,9 @@ describe('the docs', () => {
     name: string,
     how: {
       flags?: Record<string, string>
+      /** No transaction is there. */
+      isEmpty?: boolean
+      method?: string
       path?: (path: string) => string
       headers?: Record<string, string>
       body?: string
@@ -297,6 +310,38 @@ describe('the docs', () => {
     },
   ][] = [
     ['nothing special', {}],
+    ['another method', { method: 'DELETE' }],
+    ['a browser', { headers: { accept: 'text/html' } }],
+    ['a service that runs', { before: started }],
+    ['a browser, and a service that runs', { headers: { accept: 'text/html' }, before: started }],
+    [
+      'a service whose scheduler has crashed',
+      {
+        isEmpty: true,
+        async before(service) {
+          await PROVOCATIONS.not_alive.provoke(service)
+          return undefined
+        },
+      },
+    ],
+    ['a bug', { headers: JSON_TYPE, body: JSON.stringify(noted('g')), before: breakStore }],
+    [
+      'a bug, with a retry',
+      { headers: JSON_TYPE, body: '{"filter":{},"dry_run":false}', before: breakStore },
+    ],
+    [
+      'a FAILED transaction, and a retry',
+      { headers: JSON_TYPE, body: '{"filter":{},"dry_run":true}', before: fail },
+    ],
+    [
+      'a conflict and attempts that are listed',
+      {
+        async before(service) {
+          await service.post(transactionBody({ amount: 1, source_account: 'C' }))
+          return fail(service)
+        },
+      },
+    ],
     ['an empty object', { headers: JSON_TYPE, body: '{}' }],
     ['text that is no JSON', { headers: JSON_TYPE, body: '{' }],
     ['a webhook', { headers: JSON_TYPE, body: JSON.stringify(noted('txn_001')) }],
@@ -311,6 +356,7 @@ describe('the docs', () => {
     ['a long query', { path: (path) => `${path}?${TOO_LONG}` }],
     ['an unknown id', { path: (path) => path.replace('txn_001', 'no_such') }],
     ['an id that doesn’t decode', { path: (path) => path.replace('txn_001', '%zz') }],
+    ['another host', { headers: { ...JSON_TYPE, host: 'rebound.example' }, body: '{}' }],
     ['keys', { flags: { '--api-keys': 'k1' } }],
     ['secrets', { flags: { '--webhook-secrets': SECRET }, headers: JSON_TYPE, body: '{}' }],
     [
@@ -363,6 +409,26 @@ describe('the docs', () => {
     ],
   ]
 
+  async function started(service: TestService): Promise<undefined> {
+    await service.start()
+  }
+
+  /** Makes the transaction FAILED. */
+  async function fail({ store }: TestService): Promise<undefined> {
+    const [claimed] = await store.work.claim(1, 'earliest')
+    if (claimed === undefined) throw new Error('Nothing is due.')
+    await store.work.settle(claimed.claim, { kind: 'fail', httpStatus: 422, detail: 'It says no.' })
+  }
+
+  /** What no verb of the store is meant to do. */
+  async function breakStore({ store }: TestService): Promise<undefined> {
+    const verbs = ['accept', 'find', 'list', 'attempts', 'conflicts', 'retry', 'retryAll'] as const
+    for (const verb of verbs) spyOn(store, verb).mockRejectedValue(new Error(INSIDE))
+  }
+
+  /** Operations with a status that they were seen to answer, in this order of tests. */
+  const seen = new Set<string>()
+
   /** The codes of an operation in the document, each with its status. */
   function documented({ responses }: Operation): string[] {
     return Object.entries(responses).flatMap(([status, { description }]) =>
@@ -373,35 +439,88 @@ describe('the docs', () => {
   test.each(SITUATIONS)('name every answer of every operation: %s', async (_name, how) => {
     const { flags = {}, path = (it) => it, headers = {}, body, before } = how
     await using service = testService({ flags })
-    await service.post(transactionBody())
-    const { paths } = await documentOf(service)
+    if (!how.isEmpty) await service.post(transactionBody())
+    const document = await documentOf(service)
+    const answers = answersOf(document)
     await using _state = await before?.(service)
-    for (const [template, item] of Object.entries(paths)) {
+    for (const [template, item] of Object.entries(document.paths)) {
       for (const [method, operation] of Object.entries(item)) {
         const url = path(template.replace(/\{\w+\}/, 'txn_001'))
-        const sent = method === 'get' ? {} : { headers, ...(body === undefined ? {} : { body }) }
-        const response = await ask(service, method.toUpperCase(), url, sent)
+        const sent =
+          method === 'get' ? { headers } : { headers, ...(body === undefined ? {} : { body }) }
+        const response = await ask(service, how.method ?? method.toUpperCase(), url, sent)
         const where = `${method} ${template}`
         const text = await response.text()
+        answers.expectDocumented(method, template, response, text)
+        seen.add(`${where} ${response.status}`)
         expect([where, response.headers.get('x-request-id')]).toEqual([
           where,
           expect.stringMatching(UUID),
         ])
         expect([where, response.headers.get('x-content-type-options')]).toEqual([where, 'nosniff'])
         expect([where, response.headers.get('cache-control')]).toEqual([where, 'no-store'])
-        if (response.headers.get('content-type') !== 'application/problem+json') {
-          expect([where, Object.keys(operation.responses)]).toEqual([
-            where,
-            expect.arrayContaining([String(response.status)]),
-          ])
-          continue
-        }
+        if (response.headers.get('content-type') !== 'application/problem+json') continue
         const { code } = JSON.parse(text) as { code: string }
         expect([where, documented(operation)]).toEqual([
           where,
           expect.arrayContaining([`${response.status} ${code}`]),
         ])
       }
+    }
+  })
+
+  test('name no status that none of these was', async () => {
+    await using service = testService()
+    const { paths } = await documentOf(service)
+    const documented = Object.entries(paths).flatMap(([path, item]) =>
+      Object.entries(item).flatMap(([method, { responses }]) =>
+        Object.keys(responses).map((status) => `${method} ${path} ${status}`),
+      ),
+    )
+    // No test knows how these could fail.
+    const unexpected = ['get / 500', 'get /livez 500', 'get /readyz 500']
+    expect(documented.filter((it) => !seen.has(it) && !unexpected.includes(it))).toEqual([])
+  })
+
+  test('have examples of every error, which are as it is answered', async () => {
+    await using service = testService()
+    const document = await documentOf(service)
+    const answers = answersOf(document)
+    const examples = new Map<string, Record<string, unknown>>()
+    for (const operation of Object.values(document.paths).flatMap((item) => Object.values(item))) {
+      for (const { content = {} } of Object.values(operation.responses)) {
+        for (const { schema, examples: these = {} } of Object.values(content)) {
+          for (const [code, { value }] of Object.entries(these)) {
+            answers.expectValid(code, schema, value)
+            examples.set(code, value as Record<string, unknown>)
+          }
+        }
+      }
+    }
+    // It answers requests without an operation.
+    expect([...examples.keys(), 'not_found'].sort()).toEqual(CODES.toSorted())
+    const withoutNumbers = (detail: unknown) => String(detail).replace(/\d+/g, 'n')
+    for (const [code, example] of examples) {
+      const { response } = await provoked(code as ProblemCode)
+      const real = (await response.json()) as Record<string, unknown>
+      expect(Object.keys(example)).toEqual(Object.keys(real))
+      expect(withoutNumbers(example.detail)).toBe(withoutNumbers(real.detail))
+      expect({ ...example, request_id: '', detail: '', errors: [] }).toEqual({
+        ...real,
+        request_id: '',
+        detail: '',
+        errors: [],
+      })
+    }
+  })
+
+  test('describe webhooks that are accepted', async () => {
+    await using service = testService()
+    const document = await documentOf(service)
+    const answers = answersOf(document)
+    const webhook = { $ref: '#/components/schemas/Webhook' }
+    for (const more of [{}, { more: { a: [1] } }, { amount: '100.00' }]) {
+      answers.expectValid('a webhook', webhook, transactionBody(more))
     }
   })
 })

@@ -100,7 +100,7 @@ test('a sender that never finishes its body does not keep txhook from ending wit
   using directory = temporaryDirectory()
   await using txhook = await startTxhook({ cwd: directory.path })
   const { hostname, port } = new URL(txhook.url)
-  const head = 'POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n'
+  const head = 'POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n'
   const socket = await Bun.connect({ hostname, port: Number(port), socket: { data() {} } })
   socket.write(`${head}Content-Length: 100\r\n\r\n{`)
   // By the time of this answer the server has the stalled request as well.

@@ -124,6 +124,43 @@ describe('what only a socket can send', () => {
     expect(await send(txhook, 'GET /readyz HTTP/1.0\r\n\r\n')).toContain('"status":"READY"')
   })
 
+  test('a Host that is not the loopback reaches nothing but health, however it comes', async () => {
+    using directory = temporaryDirectory()
+    const args = ['--allow-host', 'hook.example']
+    await using txhook = await startTxhook({ cwd: directory.path, args })
+    expect((await txhook.post(transactionBody())).status).toBe(202)
+    const ask = (line: string, ...headers: string[]) =>
+      send(txhook, [line, ...headers, 'Connection: close', '', ''].join('\r\n'))
+    const list = 'GET /v1/transactions HTTP/1.1'
+    for (const hosts of [
+      ['Host: rebound.example'],
+      ['Host: localhost', 'Host: rebound.example'],
+      ['Host: rebound.example', 'Host: localhost'],
+      ['Host: localhost', 'Host: localhost'],
+      ['Host: localhost, rebound.example'],
+      ['Host: rebound.example@localhost'],
+      ['Host: rebound.example/localhost'],
+      ['Host: localhost\xff'],
+    ]) {
+      for (const line of [list, 'GET /nothing HTTP/1.1', 'GET http://localhost/metrics HTTP/1.1']) {
+        const answer = await ask(line, ...hosts)
+        expect([hosts, answer]).toEqual([hosts, expect.stringMatching(/^HTTP\/1.1 40[03] /)])
+        expect(answer).not.toContain('txn_001')
+      }
+      expect(await ask('GET /readyz HTTP/1.1', ...hosts)).toContain('"READY"')
+    }
+    for (const host of [
+      'hook.example',
+      'Hook.Example.:8000',
+      'localhost',
+      '127.0.0.1:1',
+      '[::1]',
+    ]) {
+      expect(await ask(list, `Host: ${host}`)).toContain('"txn_001"')
+    }
+    expect(await ask('GET /v1/transactions HTTP/1.0')).toContain('"txn_001"')
+  })
+
   test.each([
     ['a path', `/v1/transactions/${'%zz'}`, '400'],
     ['a path that leads out', '/v1/transactions/../../etc/passwd', '404'],
@@ -132,7 +169,7 @@ describe('what only a socket can send', () => {
     await using txhook = await startTxhook({ cwd: directory.path })
     const answer = await send(
       txhook,
-      `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+      `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`,
     )
     expect(answer).toStartWith(`HTTP/1.1 ${status} `)
     expect(answer).toContain('application/problem+json')

@@ -445,7 +445,7 @@ describe('over HTTP', () => {
     const { checks } = (await response.json()) as { checks: Record<string, string> }
     return { status: response.status, checks }
   }
-  const well = { storage: 'ok', scheduler: 'ok', shutdown: 'ok' }
+  const well = { storage: 'ok', scheduler: 'ok', shutdown: 'ok', backlog: 'ok' }
   const failingGauge = async (service: TestService) => {
     const text = await (await service.get('/metrics')).text()
     return Object.values(valuesOf(parseExposition(text), 'txhook_target_failing'))

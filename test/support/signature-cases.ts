@@ -186,6 +186,19 @@ export function signatureCases(now: number, prefix = 'signed'): ContractCase[] {
       return `${unknown['webhook-signature']} ${it}`
     }),
     signature('two wrong signatures', false, () => `${other} ${other}`),
+    signature('a space behind the comma, as a proxy adds it', true, (it) => it.replace(',', ', ')),
+    signature('spaces and tabs behind the comma', true, (it) => it.replace(',', ', \t ')),
+    signature('a space behind the comma of a wrong one', false, () => other.replace(',', ', ')),
+    signature('a space behind the comma, of two', false, (it) =>
+      `${it} ${it}`.replaceAll(',', ', '),
+    ),
+    signature('a space behind the comma, and another header', false, (it) => {
+      return `${it.replace(',', ', ')}, ${other}`
+    }),
+    signature('a space before the comma', false, (it) => it.replace(',', ' ,')),
+    signature('a space behind the comma of another version', false, (it) => {
+      return it.replace('v1,', 'v1a, ')
+    }),
     signature('a comma-separated list', false, (it) => `${other},${it}`),
     signature('another version of the right one', false, (it) => it.replace('v1,', 'v2,')),
     signature('no version', false, (it) => it.replace('v1,', '')),

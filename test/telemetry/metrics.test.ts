@@ -20,7 +20,7 @@ const expose = async (metrics: ReturnType<typeof createMetrics>, readings = READ
 
 /** Something of everything. */
 function busyMetrics() {
-  const metrics = createMetrics('1.2.3 "x" \\ y\nz')
+  const metrics = createMetrics('1.2.3 "x" \\ y\nz', 10)
   for (const result of WEBHOOK_RESULTS) metrics.webhook(result, 3)
   for (const outcome of ATTEMPT_OUTCOMES) metrics.attempts(outcome, 2)
   for (const outcome of CALL_OUTCOMES) metrics.targetCall(outcome, 30)
@@ -44,6 +44,7 @@ test('every metric has a name with its unit, a type and a sentence of help', asy
     txhook_event_loop_lag_seconds: 'histogram',
     txhook_transactions: 'gauge',
     txhook_oldest_unfinished_age_seconds: 'gauge',
+    txhook_backlog_max: 'gauge',
     txhook_target_failing: 'gauge',
     txhook_wal_bytes: 'gauge',
     txhook_database_bytes: 'gauge',
@@ -58,13 +59,13 @@ test('every metric has a name with its unit, a type and a sentence of help', asy
 
 describe('webhooks', () => {
   test('are there with every result from the start, so that the first one is an increase', async () => {
-    const families = await expose(createMetrics('1'))
+    const families = await expose(createMetrics('1', 10))
     const none = Object.fromEntries(WEBHOOK_RESULTS.map((result) => [result, 0]))
     expect(valuesOf(families, 'txhook_webhooks_received_total')).toEqual(none)
   })
 
   test('are counted by their result, and their duration by its buckets', async () => {
-    const metrics = createMetrics('1')
+    const metrics = createMetrics('1', 10)
     metrics.webhook('accepted', 0.4)
     metrics.webhook('accepted', 1.5)
     metrics.webhook('replayed', 500)
@@ -94,7 +95,7 @@ describe('webhooks', () => {
 
 describe('what is measured meanwhile', () => {
   test('of attempts is their number by how they ended', async () => {
-    const metrics = createMetrics('1')
+    const metrics = createMetrics('1', 10)
     metrics.attempts('done', 500)
     metrics.attempts('done', 1)
     metrics.attempts('interrupted', 3)
@@ -104,7 +105,7 @@ describe('what is measured meanwhile', () => {
   })
 
   test('of time is in seconds', async () => {
-    const metrics = createMetrics('1')
+    const metrics = createMetrics('1', 10)
     metrics.late(0)
     metrics.late(1500)
     metrics.late(7 * 3_600_000)
@@ -129,7 +130,7 @@ describe('what is measured meanwhile', () => {
 
 describe('what is read when somebody asks', () => {
   test('is as it was read, the age in seconds', async () => {
-    const families = await expose(createMetrics('1'))
+    const families = await expose(createMetrics('1', 10))
     expect(valuesOf(families, 'txhook_transactions')).toEqual(READINGS.transactions)
     expect(valuesOf(families, 'txhook_oldest_unfinished_age_seconds')).toEqual({ '': 12.5 })
     expect(valuesOf(families, 'txhook_wal_bytes')).toEqual({ '': 8192 })
@@ -137,7 +138,7 @@ describe('what is read when somebody asks', () => {
   })
 
   test('is the last reading, not the sum of all', async () => {
-    const metrics = createMetrics('1')
+    const metrics = createMetrics('1', 10)
     await metrics.text(READINGS)
     const transactions = { PENDING: 0, PROCESSING: 0, PROCESSED: 10, FAILED: 0 }
     const families = await expose(metrics, { ...READINGS, transactions, walBytes: 0 })
@@ -149,13 +150,13 @@ describe('what is read when somebody asks', () => {
     ['nothing is unfinished', undefined],
     ['the wall clock was set back', READINGS.now + 5000],
   ])('is an age of 0 where %s', async (_, oldestUnfinishedAt) => {
-    const families = await expose(createMetrics('1'), { ...READINGS, oldestUnfinishedAt })
+    const families = await expose(createMetrics('1', 10), { ...READINGS, oldestUnfinishedAt })
     expect(valuesOf(families, 'txhook_oldest_unfinished_age_seconds')).toEqual({ '': 0 })
   })
 })
 
 test('the build is identified by labels, whatever is in them', async () => {
-  const families = await expose(createMetrics('1.2.3 "x" \\ y\nz'))
+  const families = await expose(createMetrics('1.2.3 "x" \\ y\nz', 10))
   const version = '1.2.3 \\"x\\" \\\\ y\\nz'
   expect(families.get('txhook_build_info')?.samples).toEqual([
     { name: 'txhook_build_info', labels: { version, bun: Bun.version }, value: 1 },
@@ -163,7 +164,7 @@ test('the build is identified by labels, whatever is in them', async () => {
 })
 
 test('calls to the target have a series for each outcome, from the start', async () => {
-  const metrics = createMetrics('1')
+  const metrics = createMetrics('1', 1000)
   metrics.targetCall('done', 30)
   metrics.targetCall('done', 40)
   metrics.targetCall('retry', 15_000)
@@ -186,7 +187,7 @@ describe('what is measured of the process', () => {
     valuesOf(await expose(metrics), `process_${name}`)['']
 
   test('is as the system says at each scrape', async () => {
-    const metrics = createMetrics('1')
+    const metrics = createMetrics('1', 1000)
     const { user, system } = process.cpuUsage()
     const seconds = await process_(metrics, 'cpu_seconds_total')
     expect(seconds).toBeWithin((user + system) / 1e6, (user + system) / 1e6 + 1)
@@ -200,7 +201,7 @@ describe('what is measured of the process', () => {
   })
 
   test.if(onLinux)('is how many files are open, and how many may be', async () => {
-    const metrics = createMetrics('1')
+    const metrics = createMetrics('1', 1000)
     const before = Number(await process_(metrics, 'open_fds'))
     expect(before).toBeGreaterThan(2)
     const files = Array.from({ length: 5 }, () => openSync('/dev/null', 'r'))
@@ -213,7 +214,7 @@ describe('what is measured of the process', () => {
 })
 
 test('two services in one process count for themselves', async () => {
-  const [one, other] = [createMetrics('1'), createMetrics('2')]
+  const [one, other] = [createMetrics('1', 10), createMetrics('2', 10)]
   one.webhook('accepted', 1)
   const families = await expose(other)
   expect(valuesOf(families, 'txhook_webhooks_received_total').accepted).toBe(0)

@@ -2,6 +2,8 @@
 
 import { PROBLEMS, type ProblemCode } from '../problem.ts'
 import { PARAMETERS, type Parameter } from '../query.ts'
+import { exampleOf } from './examples.ts'
+import { type HeaderName, headersOf } from './headers.ts'
 import type { components } from './schemas.ts'
 
 type SchemaName = keyof (typeof components)['schemas']
@@ -23,25 +25,54 @@ export function requestBody(schema: SchemaName) {
 }
 
 /** An answer that is no error. */
-export function success(description: string, schema: SchemaName) {
-  return { description, content: content('application/json', schema) }
+export function success(description: string, schema: SchemaName, ...headers: HeaderName[]) {
+  return {
+    description,
+    headers: headersOf(...headers),
+    content: content('application/json', schema),
+  }
 }
 
 /** The errors of a route that needs an API key. */
 export function authenticatedErrors(...codes: ProblemCode[]) {
-  return problemResponses('invalid_api_key', ...codes)
+  return problemResponses('invalid_api_key', 'host_not_allowed', ...codes)
 }
+
+/** What every path answers. */
+const ALWAYS = ['method_not_allowed', 'uri_too_long', 'internal_error'] as const
 
 /** The errors of a route, by status; several codes may share one. */
 export function problemResponses(...codes: ProblemCode[]) {
-  const responses: Record<string, { description: string; content: ReturnType<typeof content> }> = {}
-  for (const code of [...codes, 'uri_too_long', 'internal_error'] as const) {
-    const { status, meaning } = PROBLEMS[code]
-    const before = responses[status]?.description
-    const description = `${before ? `${before}; ` : ''}${meaning} (\`${code}\`)`
-    responses[status] = { description, content: content('application/problem+json', 'Problem') }
+  const byStatus = Map.groupBy([...codes, ...ALWAYS], (code) => PROBLEMS[code].status)
+  return Object.fromEntries(
+    [...byStatus].map(([status, these]) => [
+      status,
+      {
+        description: these.map((code) => `${PROBLEMS[code].meaning} (\`${code}\`)`).join('; '),
+        headers: headersOf(...these.flatMap((code) => problemHeaders(code))),
+        content: {
+          'application/problem+json': {
+            schema: { $ref: '#/components/schemas/Problem' },
+            examples: Object.fromEntries(these.map((code) => [code, exampleOf(code)])),
+          },
+        },
+      },
+    ]),
+  )
+}
+
+function problemHeaders(code: ProblemCode): HeaderName[] {
+  if (code === 'method_not_allowed') return ['Allow']
+  if (code === 'transaction_conflict') return ['Location']
+  if (code === 'not_alive') return []
+  switch (PROBLEMS[code].status) {
+    case 401:
+      return ['WWW-Authenticate']
+    case 503:
+      return ['Retry-After']
+    default:
+      return []
   }
-  return responses
 }
 
 function content(type: string, schema: SchemaName) {

@@ -1,7 +1,6 @@
-/** The schemas of the OpenAPI document, and the text at its top. */
+/** The schemas of the OpenAPI document. */
 
 import type { ElysiaSwaggerConfig } from '@elysiajs/swagger'
-import { CIRCUIT_BREAKER, LIMITS } from '../../documentation.ts'
 import { FILTER_NAMES, FILTERS } from '../../domain/filter.ts'
 import {
   ACCOUNT_LENGTH_MAX,
@@ -12,6 +11,7 @@ import {
   TRANSACTION_ID_LENGTH_MAX,
 } from '../../domain/transaction.ts'
 import { PROBLEMS } from '../problem.ts'
+import { headers } from './headers.ts'
 
 type Components = NonNullable<NonNullable<ElysiaSwaggerConfig['documentation']>['components']>
 type Schemas = NonNullable<Components['schemas']>
@@ -71,7 +71,7 @@ const attempt = object({
   finished_at: { ...time, nullable: true },
   outcome: {
     ...text,
-    enum: [...ATTEMPT_OUTCOMES],
+    enum: [...ATTEMPT_OUTCOMES, null],
     nullable: true,
     description: 'Null while the attempt is under way.',
   },
@@ -87,7 +87,19 @@ const attempt = object({
 export const components = {
   securitySchemes: {
     apiKey: { type: 'http', scheme: 'bearer', description: 'One of `--api-keys`, where set.' },
+    webhookSignature: {
+      type: 'apiKey',
+      in: 'header',
+      name: 'webhook-signature',
+      description:
+        'Where `--webhook-secrets` are set: Standard Webhooks (https://www.standardwebhooks.com), ' +
+        'symmetric. `v1,` and the base64 of an HMAC-SHA256 over `webhook-id`, a dot, ' +
+        '`webhook-timestamp`, a dot and the body as sent, with the base64-decoded part of a ' +
+        '`whsec_…` secret as its key. Several are separated by spaces: one that matches is enough. ' +
+        'The `svix-*` names of the three headers count where no `webhook-*` one is sent.',
+    },
   },
+  headers,
   schemas: {
     Webhook: {
       ...object(fields),
@@ -114,6 +126,23 @@ export const components = {
       },
       error: { ...text, nullable: true, description: 'Why the last attempt did not succeed.' },
       extra: { type: 'object', additionalProperties: true },
+    }),
+    Health: object({
+      status: { type: 'string', enum: ['HEALTHY', 'UNHEALTHY'] },
+      current_time: time,
+    }),
+    Liveness: object({ status: { type: 'string', enum: ['LIVE'] } }),
+    Readiness: object({
+      status: { type: 'string', enum: ['READY'] },
+      checks: object(
+        {
+          storage: text,
+          scheduler: text,
+          shutdown: text,
+          backlog: { ...text, description: '`ok`, or that there is no room for new transactions.' },
+        },
+        { target: { ...text, description: '`ok`, or since when it fails. Where there is one.' } },
+      ),
     }),
     Transactions: page('Transaction'),
     Attempts: object({ data: array(attempt) }),
@@ -161,19 +190,3 @@ export const components = {
     },
   },
 } satisfies Components
-
-/** The text at the top of the docs page, with a table of every error. */
-export const DESCRIPTION = `Accepts transaction webhooks durably and processes them in the background.
-
-Every error is \`application/problem+json\` (RFC 9457), with one of these as its \`code\`:
-
-| code | status | meaning |
-|---|---|---|
-${Object.entries(PROBLEMS)
-  .map(([code, { status, meaning }]) => `| \`${code}\` | ${status} | ${meaning} |`)
-  .join('\n')}
-
-${CIRCUIT_BREAKER}
-
-${LIMITS}
-`

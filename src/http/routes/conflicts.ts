@@ -22,6 +22,8 @@ export function conflictRoutes({ store }: ConflictDeps) {
     {
       detail: {
         summary: 'Conflicting webhooks, newest first',
+        description:
+          'The stored transaction is as it was; `differences` names what was sent instead.',
         tags: ['Conflicts'],
         parameters: parametersOf(LIST_PARAMETERS),
         responses: {

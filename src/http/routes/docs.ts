@@ -3,7 +3,8 @@ import { Elysia } from 'elysia'
 import { version as etag } from 'swagger-ui-dist/package.json'
 import style from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' }
 import script from 'swagger-ui-dist/swagger-ui-bundle.js' with { type: 'file' }
-import { components, DESCRIPTION } from '../openapi/schemas.ts'
+import { DESCRIPTION, tags } from '../openapi/description.ts'
+import { components } from '../openapi/schemas.ts'
 
 const PAGE = `<!doctype html>
 <html lang="en">
@@ -33,7 +34,15 @@ const POLICY =
 /** The docs page (`/swagger`), which loads nothing from elsewhere, and the OpenAPI document. */
 export function docsRoutes(version: string) {
   const documentation = {
-    info: { title: 'txhook', version, description: DESCRIPTION },
+    info: {
+      title: 'txhook',
+      version,
+      description: DESCRIPTION,
+      contact: { name: 'Whoever operates this txhook' },
+      license: { name: 'MIT', url: 'https://opensource.org/license/mit' },
+    },
+    servers: [{ url: '/', description: 'The server of this document.' }],
+    tags,
     components,
     security: [{ apiKey: [] }],
   }

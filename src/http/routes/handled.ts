@@ -6,15 +6,15 @@ import { BadValue } from '../../domain/values.ts'
 import type { Store } from '../../store/store.ts'
 import type { Log } from '../../telemetry/log.ts'
 import { actorOf } from '../access.ts'
-import { readJsonObject, wrongType } from '../json-object.ts'
+import { type JsonBodyDeps, readJsonObject, wrongType } from '../json-object.ts'
 import { authenticatedErrors, requestBody, success } from '../openapi/responses.ts'
 import { Problem, type ProblemPart } from '../problem.ts'
 import { readTransactionId } from '../query.ts'
 import { throwNotFailed, throwNotFound, transactionResponse } from '../response.ts'
 
-export type HandledDeps = {
+export type HandledDeps = JsonBodyDeps & {
   store: Pick<Store, 'handled'>
-  config: Pick<Config, 'apiKeys' | 'maxBodyBytes'>
+  config: Pick<Config, 'apiKeys'>
   log: Pick<Log, 'info'>
 }
 
@@ -54,9 +54,10 @@ export function handledRoute(deps: HandledDeps) {
 async function handle(
   transaction_id: string,
   request: Request,
-  { store, config, log }: HandledDeps,
+  deps: HandledDeps,
 ): Promise<Response> {
-  const note = await readNote(request, config.maxBodyBytes)
+  const { store, config, log } = deps
+  const note = await readNote(request, deps)
   const by = actorOf(request, config.apiKeys)
   const result = await store.handled(transaction_id, note, by)
   switch (result.kind) {
@@ -73,9 +74,9 @@ async function handle(
 }
 
 /** Reads `{note}`. */
-async function readNote(request: Request, bytesMax: number): Promise<string> {
+async function readNote(request: Request, deps: HandledDeps): Promise<string> {
   const errors: ProblemPart[] = []
-  const { note, ...others } = await readJsonObject(request, bytesMax, errors)
+  const { note, ...others } = await readJsonObject(request, deps, errors)
   const isObject = errors.length === 0
   if (isObject && typeof note !== 'string') errors.push(wrongType('note', note, 'a string'))
   if (typeof note === 'string') checkLength(note, errors)

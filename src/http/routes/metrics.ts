@@ -1,6 +1,7 @@
 import { Elysia } from 'elysia'
 import type { Store } from '../../store/store.ts'
 import type { Exposition } from '../../telemetry/metrics.ts'
+import { headersOf } from '../openapi/headers.ts'
 import { authenticatedErrors } from '../openapi/responses.ts'
 
 export type MetricsDeps = { store: Pick<Store, 'readings'>; exposition: Exposition }
@@ -16,9 +17,14 @@ export function metricsRoute({ store, exposition }: MetricsDeps) {
     {
       detail: {
         summary: 'Metrics for Prometheus',
+        description: 'In version 0.0.4 of its text format.',
         tags: ['Health'],
         responses: {
-          200: { description: "The metrics in Prometheus' text format" },
+          200: {
+            description: "The metrics in Prometheus' text format",
+            headers: headersOf(),
+            content: { 'text/plain': { schema: { type: 'string' } } },
+          },
           ...authenticatedErrors(),
         },
       },

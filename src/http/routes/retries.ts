@@ -5,15 +5,15 @@ import { isoTime } from '../../domain/iso-time.ts'
 import type { Store } from '../../store/store.ts'
 import type { Log } from '../../telemetry/log.ts'
 import { actorOf } from '../access.ts'
-import { objectAt, readJsonObject, wrongType } from '../json-object.ts'
+import { type JsonBodyDeps, objectAt, readJsonObject, wrongType } from '../json-object.ts'
 import { authenticatedErrors, requestBody, success } from '../openapi/responses.ts'
 import { Problem, type ProblemPart } from '../problem.ts'
 import { readParameters, readQuery, readTransactionId } from '../query.ts'
 import { throwNotFailed, throwNotFound, transactionResponse } from '../response.ts'
 
-export type RetryDeps = {
+export type RetryDeps = JsonBodyDeps & {
   store: Pick<Store, 'retry' | 'retryAll'>
-  config: Pick<Config, 'apiKeys' | 'maxBodyBytes'>
+  config: Pick<Config, 'apiKeys'>
   log: Pick<Log, 'info'>
   /** Called where the answer to a request may take long. */
   extendTimeout(request: Request): void
@@ -39,6 +39,7 @@ export function retryRoutes(deps: RetryDeps) {
         parse: 'none',
         detail: {
           summary: 'Retry a FAILED transaction',
+          description: 'It gets `--max-attempts` new attempts; `attempts` counts on.',
           responses: {
             202: success('It is PENDING again, with all its attempts', 'Transaction'),
             ...authenticatedErrors(
@@ -56,6 +57,9 @@ export function retryRoutes(deps: RetryDeps) {
       parse: 'none',
       detail: {
         summary: 'Retry the FAILED transactions that match a filter, or count them',
+        description:
+          'Many take many commits: where one of them fails, those before it stand, and the same ' +
+          'request continues.',
         requestBody: requestBody('Retry'),
         responses: {
           200: success('How many match, and how many of these are PENDING again', 'Retries'),
@@ -122,9 +126,9 @@ function filterJson(filter: TransactionFilter): Record<string, string> {
 }
 
 /** Reads `{filter, dry_run}`. Both are required, so that a typo never retries everything. */
-async function readRetry(request: Request, { config }: RetryDeps) {
+async function readRetry(request: Request, deps: RetryDeps) {
   const errors: ProblemPart[] = []
-  const body = await readJsonObject(request, config.maxBodyBytes, errors)
+  const body = await readJsonObject(request, deps, errors)
   if (errors.length > 0) throw invalidRetry(errors)
   const { filter, dry_run, ...others } = body
   const given = Object.entries(objectAt('filter', filter, errors))

@@ -34,6 +34,9 @@ export function transactionRoutes({ store }: TransactionDeps) {
       {
         detail: {
           summary: 'Transactions, newest first',
+          description:
+            'No row is missed or repeated while others are added. A page may end early, also empty, ' +
+            'where the search takes long: `next_cursor` continues it.',
           parameters: parametersOf(LIST_PARAMETERS),
           responses: {
             200: success('A page of transactions', 'Transactions'),
@@ -56,6 +59,7 @@ export function transactionRoutes({ store }: TransactionDeps) {
       {
         detail: {
           summary: 'A transaction',
+          description: 'As it now is. One that was answered with 202 is always found.',
           responses: { 200: success('The transaction', 'Transaction'), ...ERRORS_OF_ONE },
         },
       },
@@ -70,6 +74,7 @@ export function transactionRoutes({ store }: TransactionDeps) {
       {
         detail: {
           summary: 'The attempts of a transaction, first to last',
+          description: 'An attempt is on disk before its call goes out.',
           responses: { 200: success('All attempts begun', 'Attempts'), ...ERRORS_OF_ONE },
         },
       },

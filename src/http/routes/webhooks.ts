@@ -6,8 +6,8 @@ import { parseStrictJson } from '../../domain/strict-json.ts'
 import { parseTransaction, type Transaction } from '../../domain/transaction.ts'
 import type { Acceptance, Store } from '../../store/store.ts'
 import type { Metrics, WebhookResult } from '../../telemetry/metrics.ts'
-import { readBody, requireJson } from '../body.ts'
-import { NO_AUTH, problemResponses, requestBody, success } from '../openapi/responses.ts'
+import { type BodyHold, readBody, requireJson } from '../body.ts'
+import { problemResponses, requestBody, success } from '../openapi/responses.ts'
 import { PROBLEMS, Problem, RETRY_AFTER } from '../problem.ts'
 import { transactionResponse } from '../response.ts'
 
@@ -16,26 +16,52 @@ export type WebhookDeps = {
   clock: Clock
   config: Pick<Config, 'maxBodyBytes' | 'webhookSecrets'>
   metrics: Pick<Metrics, 'webhook'>
+  /** Begins to count a body with all others under way. */
+  holdBody(): BodyHold
   /** Called when there are new jobs. */
   onJobs(): void
 }
+
+/** What is signed beside the body; the signature itself is the security scheme. */
+const SIGNED_HEADERS = [
+  {
+    name: 'webhook-id',
+    in: 'header' as const,
+    description: 'The id of the message, where it is signed. The same when it is sent again.',
+    schema: { type: 'string' as const, example: 'msg_1' },
+  },
+  {
+    name: 'webhook-timestamp',
+    in: 'header' as const,
+    description: 'When it was signed, in unix seconds; at most 300 s off. Where it is signed.',
+    schema: { type: 'string' as const, pattern: '^[0-9]{1,12}$', example: '1767225600' },
+  },
+]
 
 /** Where senders post transactions. */
 export function webhookRoutes(deps: WebhookDeps) {
   const detail = {
     summary: 'Accept a transaction',
+    description:
+      'The checks come in this order: content type, size, signature, JSON, fields, backlog. Sending ' +
+      'it again does no harm.',
     tags: ['Webhooks'],
-    ...NO_AUTH,
+    // The signature is needed where webhook secrets are set.
+    security: [{ webhookSignature: [] }, {}],
+    parameters: SIGNED_HEADERS,
     requestBody: requestBody('Webhook'),
     responses: {
       202: success(
         'The transaction is on disk and will be processed. One that was posted before is shown in ' +
           'its present state, with `Idempotent-Replayed: true`.',
         'Transaction',
+        'Location',
+        'Idempotent-Replayed',
       ),
       ...problemResponses(
         'invalid_json',
         'invalid_signature',
+        'host_not_allowed',
         'cross_site',
         'transaction_conflict',
         'body_too_large',
@@ -60,9 +86,10 @@ export function webhookRoutes(deps: WebhookDeps) {
 async function accept(request: Request, deps: WebhookDeps): Promise<Response> {
   const { store, clock, metrics, onJobs } = deps
   const beganAt = clock.monotonic()
+  const body = deps.holdBody()
   let result: WebhookResult = 'unavailable'
   try {
-    const received = await readTransaction(request, deps)
+    const received = await readTransaction(request, body, deps)
     const acceptance = await store.accept(received)
     if (acceptance.kind === 'accepted') onJobs()
     const response = responseTo(acceptance, received)
@@ -72,6 +99,7 @@ async function accept(request: Request, deps: WebhookDeps): Promise<Response> {
     if (error instanceof Problem) result = resultOf(error)
     throw error
   } finally {
+    body.release()
     metrics.webhook(result, clock.monotonic() - beganAt)
   }
 }
@@ -94,10 +122,14 @@ function resultOf({ code }: Problem): WebhookResult {
 }
 
 /** The checks come in this order: content type, size, signature, JSON, fields. */
-async function readTransaction(request: Request, deps: WebhookDeps): Promise<Transaction> {
+async function readTransaction(
+  request: Request,
+  hold: BodyHold,
+  deps: WebhookDeps,
+): Promise<Transaction> {
   const { maxBodyBytes, webhookSecrets } = deps.config
   requireJson(request.headers)
-  const body = await readBody(request, maxBodyBytes)
+  const body = await readBody(request, maxBodyBytes, hold)
   if (webhookSecrets.length > 0) {
     const fault = signatureFault(request.headers, body, webhookSecrets, deps.clock.now().wall)
     if (fault !== undefined) {

@@ -517,8 +517,10 @@ function described({ paths }: Document, method: string, path: string): Described
 const FILTERS = ['status', 'currency', 'source_account', 'destination_account']
 const OF_A_LIST = [...FILTERS, 'created_from', 'created_to', 'limit', 'cursor']
 const ALWAYS = [
+  'host_not_allowed',
   'internal_error',
   'invalid_api_key',
+  'method_not_allowed',
   'shutting_down',
   'storage_unavailable',
   'uri_too_long',

@@ -42,7 +42,7 @@ test('the metrics are in Prometheus’ text format, and not cacheable', async ()
   expect(response.headers.get('cache-control')).toBe('no-store')
   expect(response.headers.get('x-request-id')).not.toBeNull()
   const ofFiles = process.platform === 'linux' ? 2 : 0
-  expect(parseExposition(await response.text()).size).toBe(17 + ofFiles)
+  expect(parseExposition(await response.text()).size).toBe(18 + ofFiles)
 })
 
 test('a new service shows each result with 0, and its version', async () => {
@@ -55,6 +55,11 @@ test('a new service shows each result with 0, and its version', async () => {
   expect(families.get('txhook_build_info')?.samples).toEqual([
     { name: 'txhook_build_info', labels: { version: VERSION, bun: Bun.version }, value: 1 },
   ])
+})
+
+test('the limit of the backlog is there, to compare the unfinished transactions with', async () => {
+  await using service = testService({ flags: { '--max-backlog': '7' } })
+  expect(valuesOf(await scrape(service), 'txhook_backlog_max')).toEqual({ '': 7 })
 })
 
 describe('a webhook is counted as', () => {

@@ -485,7 +485,8 @@ describe('an internal error', () => {
       await service.post(body)
     }
     await service.get('/v1/transactions/%ZZ')
-    expect(service.log.entries.filter(({ level }) => level !== 'info')).toBeEmpty()
+    // Refusals are: see refusals.test.ts.
+    expect(service.log.entries.filter(({ level }) => level === 'error')).toBeEmpty()
   })
 })
 
