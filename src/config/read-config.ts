@@ -2,7 +2,9 @@
 
 import { readFileSync } from 'node:fs'
 import { BadValue, throwBadValue } from '../domain/values.ts'
+import { variableFaults } from './known-variables.ts'
 import { ALL_SETTINGS, type Config, SETTINGS, type Setting, type SettingName } from './settings.ts'
+import { type TextKind, valueText } from './value-text.ts'
 
 export type { Config } from './settings.ts'
 
@@ -23,13 +25,12 @@ export function readConfig<Name extends SettingName = SettingName>(
   environment: Environment,
   names: readonly Name[] = ALL_SETTINGS as Name[],
 ): Pick<Config, Name> | string[] {
-  const faults = unknownVariables(environment)
+  const faults = variableFaults(environment)
   const values: Record<string, unknown> = {}
   for (const name of names) {
     const setting: Setting = SETTINGS[name]
     try {
-      const { source, text } = sourceOf(setting, flags, environment)
-      values[name] = text === undefined ? setting.none : parseNamed(source, text, setting.parse)
+      values[name] = readSetting(setting, flags, environment)
     } catch (error) {
       if (!(error instanceof BadValue)) throw error
       faults.push(error.message)
@@ -40,13 +41,18 @@ export function readConfig<Name extends SettingName = SettingName>(
 }
 
 /**
- * Parses the value of a flag or variable.
+ * Parses the value of a flag, a variable or a file, without the white space at its ends.
  *
  * @throws BadValue whose message begins with its name
  */
-export function parseNamed<T>(name: string, text: string, parse: (text: string) => T): T {
+export function parseNamed<T>(
+  name: string,
+  text: string,
+  parse: (text: string) => T,
+  kind?: TextKind,
+): T {
   try {
-    return parse(text)
+    return parse(valueText(text, kind))
   } catch (error) {
     if (error instanceof BadValue) throwBadValue(`${name} ${error.message}`)
     throw error
@@ -80,35 +86,30 @@ function targetFaults(values: Partial<Config>): string[] {
   return ['there is a target secret without a target URL: set --target-url']
 }
 
-function sourceOf(
-  { flag, variable, file, switch: isSwitch, default: fallback }: Setting,
-  flags: Flags,
-  environment: Environment,
-): { source: string; text: string | undefined } {
+function readSetting(setting: Setting, flags: Flags, environment: Environment): unknown {
+  const { flag, variable, file, path, parse, none, default: fallback } = setting
+  // A secret may be one of several.
+  const kind: TextKind = { ...(path && { path }), ...(file && { list: file }) }
   const given = flags[flag]
-  if (given === true && isSwitch) return { source: flag, text: 'true' }
+  if (given === true && setting.switch) return parse('true')
   if (given === true) throwBadValue(`${flag} needs a value`)
-  if (given !== undefined) return { source: flag, text: given }
+  if (given !== undefined) return parseNamed(flag, given, parse, kind)
+  const text = environment[variable]?.trim()
   const fileVariable = `${variable}_FILE`
-  const path = file && environment[fileVariable]
-  if (path && environment[variable]) throwBadValue(`${variable} and ${fileVariable} are both set`)
-  if (path) return { source: fileVariable, text: readSecretFile(fileVariable, path) }
-  return { source: variable, text: environment[variable] || fallback }
+  const fileName = file && environment[fileVariable]?.trim()
+  if (fileName && text) throwBadValue(`${variable} and ${fileVariable} are both set`)
+  if (fileName) {
+    const filePath = parseNamed(fileVariable, fileName, (it) => it, { path: true })
+    return parseNamed(fileVariable, readText(fileVariable, filePath), parse, kind)
+  }
+  const value = text || fallback
+  return value === undefined ? none : parseNamed(variable, value, parse, kind)
 }
 
-function readSecretFile(variable: string, path: string): string {
+function readText(variable: string, path: string): string {
   try {
-    return readFileSync(path, 'utf8').trim()
+    return readFileSync(path, 'utf8')
   } catch (error) {
     return throwBadValue(`${variable}: ${(error as Error).message}`)
   }
-}
-
-function unknownVariables(environment: Environment): string[] {
-  const known = Object.values<Setting>(SETTINGS).flatMap(({ variable, file }) =>
-    file ? [variable, `${variable}_FILE`] : [variable],
-  )
-  return Object.keys(environment)
-    .filter((name) => name.startsWith('TXHOOK_') && environment[name] && !known.includes(name))
-    .map((name) => `${name} is not a variable of txhook`)
 }
