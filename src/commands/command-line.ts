@@ -16,8 +16,16 @@ import { addVerify } from './verify.ts'
 
 const VERBS = [addServe, addHealthcheck, addGet, addList, addRetry, addSecret, addSend, addVerify]
 
+export type CommandLineDeps = ServeDeps & {
+  /** Lets a signal end the process, as for any verb but `serve`. */
+  endOnSignals(): void
+}
+
 /** Runs a command line (without the program's name) and returns the exit code. */
-export async function runCommandLine(words: readonly string[], deps: ServeDeps): Promise<number> {
+export async function runCommandLine(
+  words: readonly string[],
+  deps: CommandLineDeps,
+): Promise<number> {
   const { print, printError } = deps
   const program = new Command('txhook')
     .description('Takes transaction webhooks durably and processes them in the background.')
@@ -28,12 +36,15 @@ export async function runCommandLine(words: readonly string[], deps: ServeDeps):
       writeErr: printError,
       outputError: (message, write) => write(withoutValues(message)),
     })
+  program.hook('preAction', (_, verb) => {
+    if (verb.name() !== 'serve') deps.endOnSignals()
+  })
   for (const addVerb of VERBS) addVerb(program, deps)
   const versionVerb = program.command('version').description('print the version')
-  versionVerb.action(() => print(`${VERSION}\n`))
+  versionVerb.action(() => void print(`${VERSION}\n`))
   const about = 'print the licenses of what the executable contains'
   const licensesVerb = program.command('licenses').description(about)
-  licensesVerb.action(() => print(licenses))
+  licensesVerb.action(() => void print(licenses))
   try {
     await program.parseAsync(words, { from: 'user' })
     return EXIT.done

@@ -22,7 +22,8 @@ export function addList(program: Command, deps: VerbDeps): void {
         const limit = String(Math.min(left, LIMIT_MAX))
         const query = new URLSearchParams({ ...filters, limit, ...(cursor && { cursor }) })
         const page: Page = await callApi<Page>(server, `/v1/transactions?${query}`)
-        for (const transaction of page.data) deps.print(printable(JSON.stringify(transaction)))
+        for (const transaction of page.data)
+          if (!deps.print(printable(JSON.stringify(transaction)))) return
         left -= page.data.length
         cursor = page.next_cursor
       } while (cursor !== null && left > 0)

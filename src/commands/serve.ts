@@ -1,41 +1,53 @@
+import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { systemClock } from '../clock.ts'
+import { kubernetesVariables } from '../config/known-variables.ts'
+import { type LiveConfig, liveConfig, readAtOnce } from '../config/live-secrets.ts'
 import type { Config } from '../config/read-config.ts'
 import { ALL_SETTINGS } from '../config/settings.ts'
 import { CIRCUIT_BREAKER, LIMITS } from '../documentation.ts'
-import { EXIT, ExitError, StartError } from '../exit.ts'
+import { EXIT, EXIT_CODES, ExitError, StartError } from '../exit.ts'
+import { TARGET } from '../processors/create-processor.ts'
+import type { Processor } from '../processors/processor.ts'
 import { openService, type Service } from '../service.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
-import { allowUnknown, configOf, type VerbDeps, withSettings } from './flags.ts'
+import { VERSION } from '../version.ts'
+import { allowUnknown, configOf, readSettings, type VerbDeps, withSettings } from './flags.ts'
+import type { Output } from './output.ts'
 
-export type ServeDeps = VerbDeps & {
-  /** Whether standard output is a terminal. */
-  terminal: boolean
-  /** Resolves with the name of the first signal that asks the process to stop. */
-  stopSignal(): Promise<string>
-  /** Ends the process at once. */
-  exit(code: number): never
-}
+export type SignalName = 'SIGTERM' | 'SIGINT' | 'SIGHUP'
+
+export type ServeDeps = VerbDeps &
+  Pick<Output, 'printLog'> & {
+    /** Whether standard output is a terminal. */
+    terminal: boolean
+    /** Calls `listener` with each signal, also with those that came before, instead of ending. */
+    onSignal(listener: (name: SignalName) => void): void
+    /** Ends the process at once. */
+    exit(code: number): never
+  }
 
 /** Adds `serve`, the default verb. */
 export function addServe(program: Command, deps: ServeDeps): void {
   allowUnknown(withSettings(program.command('serve', { isDefault: true }), ALL_SETTINGS))
     .description('start the server (the default)')
-    .addHelpText('after', `\n${CIRCUIT_BREAKER}\n\n${LIMITS}`)
+    .addHelpText('after', `\n${EXIT_CODES}\n\n${CIRCUIT_BREAKER}\n\n${LIMITS}`)
     .action(async (_options, command: Command) => {
-      const config = configOf(command, ALL_SETTINGS, deps)
-      const { terminal, print } = deps
-      await serve(config, createLog({ level: config.logLevel, terminal, write: print }), deps)
+      const { terminal, printLog, environment } = deps
+      const live = liveConfig(configOf(command, ALL_SETTINGS, deps), () =>
+        readSettings(command, ALL_SETTINGS, environment, readAtOnce),
+      )
+      const level = live.config.logLevel
+      await serve(live, createLog({ level, terminal, write: printLog }), deps)
     })
 }
 
 /** Runs the service until a signal stops it. */
-async function serve(
-  config: Config,
-  log: Log,
-  { printError, stopSignal, exit }: ServeDeps,
-): Promise<void> {
-  const stopped = stopSignal()
+async function serve(live: LiveConfig, log: Log, deps: ServeDeps): Promise<void> {
+  const { printError, exit, environment } = deps
+  const { config } = live
+  const stopped = Promise.withResolvers<SignalName>()
+  deps.onSignal((name) => (name === 'SIGHUP' ? reload(live, log) : stopped.resolve(name)))
   let service: Service | undefined
 
   function onFatal(error: unknown): void {
@@ -43,27 +55,60 @@ async function serve(
     exit(EXIT.fault)
   }
 
+  logConfig(config, kubernetesVariables(environment), log)
   try {
     service = openService(config, { clock: systemClock(), log, random: Math.random, onFatal })
     await service.start()
-    logStart(config, service.listen(), log)
+    logProcessor(service.processor, config, log)
+    logAddress(service.listen(), config, log)
   } catch (error) {
     printError(`txhook: ${(error as Error).message}\n`)
     if (!(error instanceof StartError)) log.error('the start failed', { error })
     await service?.stop().catch(onFatal)
     throw new ExitError(error instanceof StartError ? error.exitCode : EXIT.fault)
   }
-  const signal = await stopped
+  const signal = await stopped.promise
   log.info('stopping', { signal })
   await service.stop().catch(onFatal)
   log.info('stopped')
 }
 
-function logStart(config: Config, url: string, log: Log): void {
-  // Not the whole URL of the target: its path or query may contain a token.
-  if (config.targetUrl === undefined)
-    log.info('calls are simulated', { ms: config.processingDelayMs })
-  else log.info('calls go to the target', { target: new URL(config.targetUrl).origin })
+/** Reads the secrets and keys again. */
+function reload({ config, reload }: LiveConfig, log: Log): void {
+  const faults = reload()
+  if (faults.length > 0) log.error('the secrets and keys stay as they were', { faults })
+  else log.info('the secrets and keys were read again', guards(config))
+}
+
+/** How many secrets and keys there are. */
+function guards({ webhookSecrets, apiKeys, targetSecret }: Config): Record<string, number> {
+  return {
+    webhook_secrets: webhookSecrets.length,
+    api_keys: apiKeys.length,
+    target_secrets: targetSecret === undefined ? 0 : 1,
+  }
+}
+
+/** The first line: what runs, where, and what guards it. */
+function logConfig(config: Config, ignored: readonly string[], log: Log): void {
+  log.info(`txhook ${VERSION} starts`, {
+    version: VERSION,
+    data_dir: resolve(config.dataDir),
+    ...guards(config),
+  })
+  if (ignored.length > 0)
+    log.info('variables of a Kubernetes Service are ignored', { variables: ignored })
+}
+
+function logProcessor(processor: Processor, { targetUrl }: Config, log: Log): void {
+  const { kind, name } = processor
+  if (kind === 'wait') log.info('calls are simulated', { ms: processor.waitMs })
+  else if (name !== TARGET) log.info('calls go to a processor of its own', { processor: name })
+  // Not the whole URL: its path or query may contain a token.
+  else log.info('calls go to the target', { target: targetUrl && new URL(targetUrl).origin })
+}
+
+function logAddress(url: string, config: Config, log: Log): void {
   log.info(`listening on ${url}`, { url })
   const open = [
     ...(config.webhookSecrets.length === 0 ? ['anyone who reaches it can post'] : []),

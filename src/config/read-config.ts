@@ -10,6 +10,9 @@ export type { Config } from './settings.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
+/** Reads a file as UTF-8, or throws. */
+export type ReadFile = (path: string) => string
+
 /** The values by flag; `true` for a flag without a value. */
 export type Flags = Readonly<Record<string, string | true | undefined>>
 
@@ -18,19 +21,21 @@ export type Flags = Readonly<Record<string, string | true | undefined>>
  * variable counts as unset.
  *
  * @param names the settings to read
+ * @param readFile how the files are read that variables name
  * @returns the configuration, or every fault in it
  */
 export function readConfig<Name extends SettingName = SettingName>(
   flags: Flags,
   environment: Environment,
   names: readonly Name[] = ALL_SETTINGS as Name[],
+  readFile: ReadFile = (path) => readFileSync(path, 'utf8'),
 ): Pick<Config, Name> | string[] {
   const faults = variableFaults(environment)
   const values: Record<string, unknown> = {}
   for (const name of names) {
     const setting: Setting = SETTINGS[name]
     try {
-      values[name] = readSetting(setting, flags, environment)
+      values[name] = readSetting(setting, flags, environment, readFile)
     } catch (error) {
       if (!(error instanceof BadValue)) throw error
       faults.push(error.message)
@@ -86,7 +91,12 @@ function targetFaults(values: Partial<Config>): string[] {
   return ['there is a target secret without a target URL: set --target-url']
 }
 
-function readSetting(setting: Setting, flags: Flags, environment: Environment): unknown {
+function readSetting(
+  setting: Setting,
+  flags: Flags,
+  environment: Environment,
+  readFile: ReadFile,
+): unknown {
   const { flag, variable, file, path, parse, none, default: fallback } = setting
   // A secret may be one of several.
   const kind: TextKind = { ...(path && { path }), ...(file && { list: file }) }
@@ -100,15 +110,15 @@ function readSetting(setting: Setting, flags: Flags, environment: Environment): 
   if (fileName && text) throwBadValue(`${variable} and ${fileVariable} are both set`)
   if (fileName) {
     const filePath = parseNamed(fileVariable, fileName, (it) => it, { path: true })
-    return parseNamed(fileVariable, readText(fileVariable, filePath), parse, kind)
+    return parseNamed(fileVariable, contentOf(fileVariable, filePath, readFile), parse, kind)
   }
   const value = text || fallback
   return value === undefined ? none : parseNamed(variable, value, parse, kind)
 }
 
-function readText(variable: string, path: string): string {
+function contentOf(variable: string, path: string, readFile: ReadFile): string {
   try {
-    return readFileSync(path, 'utf8')
+    return readFile(path)
   } catch (error) {
     return throwBadValue(`${variable}: ${(error as Error).message}`)
   }

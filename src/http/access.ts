@@ -4,6 +4,7 @@
  */
 
 import { createHash, timingSafeEqual } from 'node:crypto'
+import type { Config } from '../config/read-config.ts'
 import { notFound, Problem } from './problem.ts'
 
 /** Health checks have no key, webhooks are signed, and the docs contain no data. */
@@ -26,15 +27,15 @@ const URL_LENGTH_MAX = 8_000
 /**
  * A function that throws where a request must not reach its route.
  *
- * @param apiKeys none: every request is allowed
+ * @param config its API keys may change; none: every request is allowed
  * @param isRoute whether there is a route at a path: an unknown one is 404 with and without a key
  * @throws Problem uri_too_long, cross_site, not_found, invalid_api_key
  */
 export function createAccessCheck(
-  apiKeys: readonly string[],
+  config: Pick<Config, 'apiKeys'>,
   isRoute: (path: string) => boolean,
 ): (request: Request) => void {
-  const digests = apiKeys.map(digestOf)
+  const digestsOf = lastResult((keys: readonly string[]) => keys.map(digestOf))
   return ({ url, method, headers }) => {
     if (url.length > URL_LENGTH_MAX) {
       const detail = `The URI must have at most ${URL_LENGTH_MAX} characters.`
@@ -45,6 +46,7 @@ export function createAccessCheck(
     if (site !== null && site !== 'same-origin' && site !== 'none') {
       throw new Problem('cross_site', 'Requests from pages of other sites are refused.')
     }
+    const digests = digestsOf(config.apiKeys)
     if (digests.length === 0) return
     const path = pathOf(url)
     if (PATHS_WITHOUT_KEY.has(path)) return
@@ -67,6 +69,15 @@ function checkKey(authorization: string | null, digests: readonly Buffer[]): voi
   // All are compared, also after a match.
   const matches = digests.filter((candidate) => timingSafeEqual(candidate, digest))
   if (matches.length === 0) throw unauthorized('The API key is not known.')
+}
+
+/** Calls a function anew only for another value than the last. */
+function lastResult<T, R>(of: (value: T) => R): (value: T) => R {
+  let last: { value: T; result: R } | undefined
+  return (value) => {
+    if (last?.value !== value) last = { value, result: of(value) }
+    return last.result
+  }
 }
 
 function digestOf(key: string): Buffer {

@@ -50,7 +50,7 @@ export function createApp(deps: AppDeps): App {
     .use(docsRoutes(deps.version))
 
   const checkAccess = createAccessCheck(
-    deps.config.apiKeys,
+    deps.config,
     (path) => methodsOf(app.routes, path).length > 0,
   )
 

@@ -35,8 +35,15 @@ export type Attempt = {
   signal: AbortSignal
 }
 
-/** A processor that makes calls. */
-export type CallProcessor = { kind: 'call'; process(attempt: Attempt): Promise<Outcome> }
+/** A processor that makes calls. `name` says in the log, in a few words, what it calls. */
+export type CallProcessor = {
+  kind: 'call'
+  name?: string
+  process(attempt: Attempt): Promise<Outcome>
+}
+
+/** A processor that only waits. */
+export type WaitProcessor = { kind: 'wait'; name?: string; waitMs: number }
 
 /**
  * Does the slow part of a transaction.
@@ -46,7 +53,7 @@ export type CallProcessor = { kind: 'call'; process(attempt: Attempt): Promise<O
  *
  * A `wait` calls nothing: each attempt lasts `waitMs` and succeeds.
  */
-export type Processor = CallProcessor | { kind: 'wait'; waitMs: number }
+export type Processor = CallProcessor | WaitProcessor
 
 /**
  * Checks what a processor returned: one of your own may be wrong where no compiler checks it.
