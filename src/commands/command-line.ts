@@ -2,9 +2,12 @@
 
 import { Command, CommanderError } from 'commander'
 import { BadValue } from '../domain/values.ts'
-import { EXIT, ExitError } from '../exit.ts'
+import { EXIT, EXIT_CODES, ExitError } from '../exit.ts'
 import { VERSION } from '../version.ts'
+import { addAttempts } from './attempts.ts'
+import { addConflicts } from './conflicts.ts'
 import { addGet } from './get.ts'
+import { addHandled } from './handled.ts'
 import { addHealthcheck } from './healthcheck.ts'
 import licenses from './licenses.txt' with { type: 'text' }
 import { addList } from './list.ts'
@@ -12,9 +15,14 @@ import { addRetry } from './retry.ts'
 import { addSecret } from './secret.ts'
 import { addSend } from './send.ts'
 import { addServe, type ServeDeps } from './serve.ts'
+import { addTargetDemo } from './target-demo.ts'
 import { addVerify } from './verify.ts'
 
-const VERBS = [addServe, addHealthcheck, addGet, addList, addRetry, addSecret, addSend, addVerify]
+const VERBS = [
+  ...[addServe, addHealthcheck],
+  ...[addGet, addAttempts, addList, addConflicts, addRetry, addHandled],
+  ...[addSecret, addSend, addVerify, addTargetDemo],
+]
 
 export type CommandLineDeps = ServeDeps & {
   /** Lets a signal end the process, as for any verb but `serve`. */
@@ -30,6 +38,7 @@ export async function runCommandLine(
   const program = new Command('txhook')
     .description('Takes transaction webhooks durably and processes them in the background.')
     .version(VERSION)
+    .addHelpText('after', `\n${EXIT_CODES}`)
     .exitOverride()
     .configureOutput({
       writeOut: print,

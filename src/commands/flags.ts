@@ -13,11 +13,24 @@ export type VerbDeps = Pick<Output, 'print' | 'printError'> & { environment: Env
 /** The settings that locate a server. */
 export const ADDRESS = ['port', 'host'] as const
 
-/** Adds the flags of settings. */
-export function withSettings(command: Command, names: readonly SettingName[]): Command {
+/** What they mean to a client. */
+export const ADDRESS_HELP = { port: 'port of the server', host: 'address of the server' }
+
+/**
+ * Adds the flags of settings.
+ *
+ * @param helps what a setting means to this verb, where that is not what it means to the server
+ */
+export function withSettings(
+  command: Command,
+  names: readonly SettingName[],
+  helps: { [Name in SettingName]?: string } = {},
+): Command {
   for (const name of names) {
-    const { flag, help, variable, default: fallback = 'none' }: Setting = SETTINGS[name]
-    command.option(`${flag} [value]`, `${help} (${variable}; default: ${fallback})`)
+    const { flag, variable, file, help, default: fallback = 'none' }: Setting = SETTINGS[name]
+    const fromFile = file ? `; from a file: ${variable}_FILE` : ''
+    const about = `(${variable}; default: ${fallback})${fromFile}`
+    command.option(`${flag} [value]`, `${helps[name] ?? help} ${about}`)
   }
   return command
 }
@@ -75,6 +88,15 @@ function unknownArguments(words: readonly string[]): string[] {
 export function withFilters(command: Command): Command {
   for (const { flag, help } of Object.values(FILTERS)) command.option(flag, help)
   return command
+}
+
+/** The flags of the filters, by the path that a problem names. */
+export function filterFlags(prefix: string): Record<string, string> {
+  const flags = FILTER_NAMES.map((name) => [
+    `${prefix}${name}`,
+    FILTERS[name].flag.replace(/ .*/, ''),
+  ])
+  return Object.fromEntries(flags)
 }
 
 /** The filters that are given, by the names of the list's parameters. The server checks them. */
