@@ -1,19 +1,15 @@
-import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { systemClock } from '../clock.ts'
 import { kubernetesVariables } from '../config/known-variables.ts'
 import { type LiveConfig, liveConfig, readAtOnce } from '../config/live-secrets.ts'
-import type { Config } from '../config/read-config.ts'
 import { ALL_SETTINGS } from '../config/settings.ts'
 import { CIRCUIT_BREAKER, LIMITS } from '../documentation.ts'
 import { EXIT, EXIT_CODES, ExitError, StartError } from '../exit.ts'
-import { TARGET } from '../processors/create-processor.ts'
-import type { Processor } from '../processors/processor.ts'
 import { openService, type Service } from '../service.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
-import { VERSION } from '../version.ts'
 import { allowUnknown, configOf, readSettings, type VerbDeps, withSettings } from './flags.ts'
 import type { Output } from './output.ts'
+import { guardsOf, logAddress, logConfig, logProcessor } from './start-log.ts'
 
 export type SignalName = 'SIGTERM' | 'SIGINT' | 'SIGHUP'
 
@@ -47,7 +43,6 @@ async function serve(live: LiveConfig, log: Log, deps: ServeDeps): Promise<void>
   const { printError, exit, environment } = deps
   const { config } = live
   const stopped = Promise.withResolvers<SignalName>()
-  deps.onSignal((name) => (name === 'SIGHUP' ? reload(live, log) : stopped.resolve(name)))
   let service: Service | undefined
 
   function onFatal(error: unknown): void {
@@ -55,7 +50,10 @@ async function serve(live: LiveConfig, log: Log, deps: ServeDeps): Promise<void>
     exit(EXIT.fault)
   }
 
-  logConfig(config, kubernetesVariables(environment), log)
+  logConfig(config, log)
+  deps.onSignal((name) => (name === 'SIGHUP' ? reload(live, log) : stopped.resolve(name)))
+  const variables = kubernetesVariables(environment)
+  if (variables.length > 0) log.info('variables of a Kubernetes Service are ignored', { variables })
   try {
     service = openService(config, { clock: systemClock(), log, random: Math.random, onFatal })
     await service.start()
@@ -74,45 +72,8 @@ async function serve(live: LiveConfig, log: Log, deps: ServeDeps): Promise<void>
 }
 
 /** Reads the secrets and keys again. */
-function reload({ config, reload }: LiveConfig, log: Log): void {
-  const faults = reload()
+function reload({ config, reload: readAgain }: LiveConfig, log: Log): void {
+  const faults = readAgain()
   if (faults.length > 0) log.error('the secrets and keys stay as they were', { faults })
-  else log.info('the secrets and keys were read again', guards(config))
-}
-
-/** How many secrets and keys there are. */
-function guards({ webhookSecrets, apiKeys, targetSecret }: Config): Record<string, number> {
-  return {
-    webhook_secrets: webhookSecrets.length,
-    api_keys: apiKeys.length,
-    target_secrets: targetSecret === undefined ? 0 : 1,
-  }
-}
-
-/** The first line: what runs, where, and what guards it. */
-function logConfig(config: Config, ignored: readonly string[], log: Log): void {
-  log.info(`txhook ${VERSION} starts`, {
-    version: VERSION,
-    data_dir: resolve(config.dataDir),
-    ...guards(config),
-  })
-  if (ignored.length > 0)
-    log.info('variables of a Kubernetes Service are ignored', { variables: ignored })
-}
-
-function logProcessor(processor: Processor, { targetUrl }: Config, log: Log): void {
-  const { kind, name } = processor
-  if (kind === 'wait') log.info('calls are simulated', { ms: processor.waitMs })
-  else if (name !== TARGET) log.info('calls go to a processor of its own', { processor: name })
-  // Not the whole URL: its path or query may contain a token.
-  else log.info('calls go to the target', { target: targetUrl && new URL(targetUrl).origin })
-}
-
-function logAddress(url: string, config: Config, log: Log): void {
-  log.info(`listening on ${url}`, { url })
-  const open = [
-    ...(config.webhookSecrets.length === 0 ? ['anyone who reaches it can post'] : []),
-    ...(config.apiKeys.length === 0 ? ['anyone who reaches it can read and retry'] : []),
-  ]
-  if (open.length > 0) log.warn(`the service is open: ${open.join(', ')}`)
+  else log.info('the secrets and keys were read again', guardsOf(config))
 }

@@ -13,6 +13,7 @@ const VALID: Record<string, string> = {
   targetSecret: secretOf('a'),
   webhookSecrets: `${secretOf('a')},${secretOf('b')}`,
   apiKeys: 'key-a,key-b',
+  allowHost: 'txhook.example',
 }
 
 type Read = { value: unknown } | { faults: string[] }

@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { commandOf, type RunningTxhook, startTxhook, until } from '../support/executable.ts'
+import { succeeds } from '../support/processes.ts'
 import { temporaryDirectory, transactionBody } from '../support/service.ts'
 import { secretOf, signedHeaders } from '../support/signature-cases.ts'
 
@@ -82,12 +83,9 @@ describe.skipIf(process.platform !== 'linux')('a signal right after the start', 
   })
 })
 
-const isRoot = process.getuid?.() === 0
+const NAMESPACE = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child']
 
-// Needs the right to make a PID namespace.
-describe.skipIf(process.platform !== 'linux' || !isRoot)('as PID 1', () => {
-  const NAMESPACE = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child']
-
+describe.skipIf(!succeeds(...NAMESPACE, 'true'))('as PID 1', () => {
   /** Starts txhook as PID 1, and resolves with its pid outside when it listens for signals. */
   async function startAsInit(args: readonly string[]) {
     const child = Bun.spawn([...NAMESPACE, BUILT, ...args], { stdout: 'pipe', stderr: 'pipe' })
