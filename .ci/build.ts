@@ -1,5 +1,5 @@
 /**
- * Builds `dist/txhook` for this machine; with `--all`, an executable for each platform that txhook
+ * Builds `dist/txhook`, or the file that is named, for this machine; with `--all`, an executable for each platform that txhook
  * runs on, and their SHA256SUMS. Bun fetches the runtimes of the other platforms itself.
  */
 
@@ -30,12 +30,14 @@ if (all) {
   }
   await Bun.write('dist/SHA256SUMS', sums.join(''))
 } else {
-  await build('dist/txhook')
+  await build(process.argv[2] ?? 'dist/txhook')
 }
 
 async function build(outfile: string, target?: string): Promise<void> {
   // An executable must not pick up a `.env` or a `bunfig.toml` wherever it happens to be started.
   const flags = ['--no-compile-autoload-dotenv', '--no-compile-autoload-bunfig']
+  // The entry, which listens for signals, is loaded before all else only as a file of its own.
+  flags.push('--splitting')
   if (target) flags.push(`--target=${target}`)
   const built = await Bun.$`bun build --compile ${flags} src/main.ts --outfile ${outfile}`
     .quiet()

@@ -11,6 +11,14 @@ export const EXIT = {
   foreignDatabase: 4,
 } as const
 
+/** The exit codes as text for the help. */
+export const EXIT_CODES = `Exit codes:
+  ${EXIT.done}  done
+  ${EXIT.fault}  a fault at the start or of the disk; of other verbs, no answer or one that is no success
+  ${EXIT.usage}  bad usage or configuration
+  ${EXIT.inUse}  the data directory is in use by another txhook
+  ${EXIT.foreignDatabase}  the database is newer than this executable, another program's or damaged`
+
 /** Ends the command with an exit code. The message is for the operator; empty: already printed. */
 export class ExitError extends Error {
   readonly exitCode: number

@@ -28,6 +28,7 @@ export type Service = {
   /** Answers requests, listening or not. */
   app: App
   store: SqliteStore
+  processor: Processor
   scheduler: Scheduler
   /** Begins to process. */
   start(): Promise<void>
@@ -114,6 +115,7 @@ export function openService(config: Config, deps: ServiceDeps): Service {
   return {
     app,
     store,
+    processor,
     scheduler,
     start: () => scheduler.start(),
     listen() {

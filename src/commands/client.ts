@@ -8,7 +8,7 @@ import { httpUrl } from '../domain/values.ts'
 import { EXIT, ExitError } from '../exit.ts'
 import { plain, printable } from '../telemetry/escape.ts'
 import { parseExact } from './exact-json.ts'
-import { ADDRESS, configOf, type VerbDeps, withSettings } from './flags.ts'
+import { ADDRESS, ADDRESS_HELP, configOf, type VerbDeps, withSettings } from './flags.ts'
 
 /** For the server to answer: a retry of a million transactions takes minutes. */
 const TIMEOUT_MS = 255_000
@@ -22,6 +22,8 @@ export type ApiRequest = {
   body?: string
   headers?: Readonly<Record<string, string>>
   timeoutMs?: number
+  /** By the path that a problem names, the flag that gave the value. */
+  flags?: Readonly<Record<string, string>>
 }
 
 /**
@@ -64,10 +66,12 @@ export type Server = { url: string; apiKey: string | undefined }
 
 const SERVER = [...ADDRESS, 'apiKeys'] as const
 
+const SERVER_HELP = { ...ADDRESS_HELP, apiKeys: 'comma-separated; the first is sent' }
+
 /** Adds the flags of a server's URL and API key. */
 export function withServer(command: Command): Command {
   const help = 'URL of the server (default: from --host and --port)'
-  return withSettings(command, SERVER).option('--url <url>', help)
+  return withSettings(command, SERVER, SERVER_HELP).option('--url <url>', help)
 }
 
 /** @throws ExitError, BadValue */
@@ -100,7 +104,7 @@ export async function callApi<T = unknown>(
   try {
     const { status, body } = await ask(`${url}${path}`, { ...request, headers })
     if (status >= 200 && status <= 299) return parseExact(body) as T
-    problem = `answers ${status}: ${problemText(body)}`
+    problem = `answers ${status}: ${problemText(body, request.flags)}`
   } catch (error) {
     const what = error instanceof SyntaxError ? 'answers no JSON' : "doesn't answer"
     const hint = request.method === 'POST' ? '; the request may have taken effect' : ''
@@ -112,10 +116,13 @@ export async function callApi<T = unknown>(
 type ProblemBody = { detail: string; errors?: { path: string; message: string }[] }
 
 /** The detail of a problem and a line for each of its parts; of any other body the beginning. */
-function problemText(body: string): string {
+function problemText(body: string, flags: Readonly<Record<string, string>> = {}): string {
   try {
     const { detail, errors = [] } = JSON.parse(body) as ProblemBody
-    const lines = [detail, ...errors.map(({ path, message }) => `  ${path} ${message}`)]
+    const lines = [
+      detail,
+      ...errors.map(({ path, message }) => `  ${flags[path] ?? path} ${message}`),
+    ]
     return lines.map(plain).join('\n')
   } catch {
     return printable(JSON.stringify(body.slice(0, 200)))

@@ -2,9 +2,12 @@
 
 import { Command, CommanderError } from 'commander'
 import { BadValue } from '../domain/values.ts'
-import { EXIT, ExitError } from '../exit.ts'
+import { EXIT, EXIT_CODES, ExitError } from '../exit.ts'
 import { VERSION } from '../version.ts'
+import { addAttempts } from './attempts.ts'
+import { addConflicts } from './conflicts.ts'
 import { addGet } from './get.ts'
+import { addHandled } from './handled.ts'
 import { addHealthcheck } from './healthcheck.ts'
 import licenses from './licenses.txt' with { type: 'text' }
 import { addList } from './list.ts'
@@ -12,28 +15,45 @@ import { addRetry } from './retry.ts'
 import { addSecret } from './secret.ts'
 import { addSend } from './send.ts'
 import { addServe, type ServeDeps } from './serve.ts'
+import { addTargetDemo } from './target-demo.ts'
 import { addVerify } from './verify.ts'
 
-const VERBS = [addServe, addHealthcheck, addGet, addList, addRetry, addSecret, addSend, addVerify]
+const VERBS = [
+  ...[addServe, addHealthcheck],
+  ...[addGet, addAttempts, addList, addConflicts, addRetry, addHandled],
+  ...[addSecret, addSend, addVerify, addTargetDemo],
+]
+
+export type CommandLineDeps = ServeDeps & {
+  /** Lets a signal end the process, as for any verb but `serve`. */
+  endOnSignals(): void
+}
 
 /** Runs a command line (without the program's name) and returns the exit code. */
-export async function runCommandLine(words: readonly string[], deps: ServeDeps): Promise<number> {
+export async function runCommandLine(
+  words: readonly string[],
+  deps: CommandLineDeps,
+): Promise<number> {
   const { print, printError } = deps
   const program = new Command('txhook')
     .description('Takes transaction webhooks durably and processes them in the background.')
     .version(VERSION)
+    .addHelpText('after', `\n${EXIT_CODES}`)
     .exitOverride()
     .configureOutput({
       writeOut: print,
       writeErr: printError,
       outputError: (message, write) => write(withoutValues(message)),
     })
+  program.hook('preAction', (_, verb) => {
+    if (verb.name() !== 'serve') deps.endOnSignals()
+  })
   for (const addVerb of VERBS) addVerb(program, deps)
   const versionVerb = program.command('version').description('print the version')
-  versionVerb.action(() => print(`${VERSION}\n`))
+  versionVerb.action(() => void print(`${VERSION}\n`))
   const about = 'print the licenses of what the executable contains'
   const licensesVerb = program.command('licenses').description(about)
-  licensesVerb.action(() => print(licenses))
+  licensesVerb.action(() => void print(licenses))
   try {
     await program.parseAsync(words, { from: 'user' })
     return EXIT.done

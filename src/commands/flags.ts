@@ -1,26 +1,36 @@
 /** Settings and filters as flags of the verbs. */
 
 import { type Command, Option } from 'commander'
-import { type Config, type Environment, readConfig } from '../config/read-config.ts'
+import { type Config, type Environment, type ReadFile, readConfig } from '../config/read-config.ts'
 import { SETTINGS, type Setting, type SettingName } from '../config/settings.ts'
 import { FILTER_NAMES, FILTERS } from '../domain/filter.ts'
 import { EXIT, ExitError } from '../exit.ts'
+import type { Output } from './output.ts'
 
 /** What a verb needs of the process that it runs in. */
-export type VerbDeps = {
-  environment: Environment
-  print(text: string): void
-  printError(text: string): void
-}
+export type VerbDeps = Pick<Output, 'print' | 'printError'> & { environment: Environment }
 
 /** The settings that locate a server. */
 export const ADDRESS = ['port', 'host'] as const
 
-/** Adds the flags of settings. */
-export function withSettings(command: Command, names: readonly SettingName[]): Command {
+/** What they mean to a client. */
+export const ADDRESS_HELP = { port: 'port of the server', host: 'address of the server' }
+
+/**
+ * Adds the flags of settings.
+ *
+ * @param helps what a setting means to this verb, where that is not what it means to the server
+ */
+export function withSettings(
+  command: Command,
+  names: readonly SettingName[],
+  helps: { [Name in SettingName]?: string } = {},
+): Command {
   for (const name of names) {
-    const { flag, help, variable, default: fallback = 'none' }: Setting = SETTINGS[name]
-    command.option(`${flag} [value]`, `${help} (${variable}; default: ${fallback})`)
+    const { flag, variable, file, help, default: fallback = 'none' }: Setting = SETTINGS[name]
+    const fromFile = file ? `; from a file: ${variable}_FILE` : ''
+    const about = `(${variable}; default: ${fallback})${fromFile}`
+    command.option(`${flag} [value]`, `${helps[name] ?? help} ${about}`)
   }
   return command
 }
@@ -40,12 +50,23 @@ export function configOf<Name extends SettingName>(
   names: readonly Name[],
   { environment }: VerbDeps,
 ): Pick<Config, Name> {
+  const config = readSettings(command, names, environment)
+  if (!Array.isArray(config)) return config
+  throw new ExitError(EXIT.usage, ["can't start:", ...config].join('\n  '))
+}
+
+/** The configuration of a verb, or every fault in its flags, words and variables. */
+export function readSettings<Name extends SettingName>(
+  command: Command,
+  names: readonly Name[],
+  environment: Environment,
+  readFile?: ReadFile,
+): Pick<Config, Name> | string[] {
   const given = names.map((name) => [SETTINGS[name].flag, flagValue(command, SETTINGS[name].flag)])
-  const config = readConfig(Object.fromEntries(given), environment, names)
+  const config = readConfig(Object.fromEntries(given), environment, names, readFile)
   const words = command.args.slice(command.registeredArguments.length)
   const faults = [...unknownArguments(words), ...(Array.isArray(config) ? config : [])]
-  if (faults.length === 0) return config as Pick<Config, Name>
-  throw new ExitError(EXIT.usage, ["can't start:", ...faults].join('\n  '))
+  return faults.length > 0 ? faults : config
 }
 
 function flagValue(command: Command, flag: string): string | true | undefined {
@@ -67,6 +88,15 @@ function unknownArguments(words: readonly string[]): string[] {
 export function withFilters(command: Command): Command {
   for (const { flag, help } of Object.values(FILTERS)) command.option(flag, help)
   return command
+}
+
+/** The flags of the filters, by the path that a problem names. */
+export function filterFlags(prefix: string): Record<string, string> {
+  const flags = FILTER_NAMES.map((name) => [
+    `${prefix}${name}`,
+    FILTERS[name].flag.replace(/ .*/, ''),
+  ])
+  return Object.fromEntries(flags)
 }
 
 /** The filters that are given, by the names of the list's parameters. The server checks them. */

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { EXIT, ExitError } from '../exit.ts'
 import { callApi, serverOf, toJsonText, transactionPath, withServer } from './client.ts'
-import { filtersOf, type VerbDeps, withFilters } from './flags.ts'
+import { filterFlags, filtersOf, type VerbDeps, withFilters } from './flags.ts'
 
 /** Adds `retry`. */
 export function addRetry(program: Command, deps: VerbDeps): void {
@@ -18,7 +18,8 @@ export function addRetry(program: Command, deps: VerbDeps): void {
         deps.print(toJsonText(await callApi(server, path, { method: 'POST' })))
       } else if (id === undefined && filtered) {
         const body = JSON.stringify({ filter, dry_run: dryRun })
-        const counts = await callApi(server, '/v1/transactions/retry', { method: 'POST', body })
+        const request = { method: 'POST', body, flags: filterFlags('filter.') } as const
+        const counts = await callApi(server, '/v1/transactions/retry', request)
         deps.print(JSON.stringify(counts))
       } else {
         const usage = 'retry takes an id, or a filter; --status FAILED alone selects all'

@@ -11,5 +11,5 @@ export function addSecret(program: Command, { print }: VerbDeps): void {
   program
     .command('secret')
     .description('make a new secret, for a sender and for --webhook-secrets')
-    .action(() => print(`${encodeSecret(randomBytes(SECRET_BYTES))}\n`))
+    .action(() => void print(`${encodeSecret(randomBytes(SECRET_BYTES))}\n`))
 }

@@ -6,15 +6,17 @@ import { httpUrl } from '../domain/values.ts'
 import { EXIT, ExitError } from '../exit.ts'
 import { printable } from '../telemetry/escape.ts'
 import { ask, urlOf } from './client.ts'
-import { ADDRESS, configOf, type VerbDeps, withSettings } from './flags.ts'
+import { ADDRESS, ADDRESS_HELP, configOf, type VerbDeps, withSettings } from './flags.ts'
 
 const SENDER = [...ADDRESS, 'webhookSecrets'] as const
+
+const SENDER_HELP = { ...ADDRESS_HELP, webhookSecrets: 'comma-separated whsec_…; the first signs' }
 
 type Options = Readonly<Record<string, string>>
 
 /** Adds `send`. */
 export function addSend(program: Command, deps: VerbDeps): void {
-  withSettings(program.command('send [url]'), SENDER)
+  withSettings(program.command('send [url]'), SENDER, SENDER_HELP)
     .description('post a test transaction, signed with the first secret where there is one')
     .option('--transaction-id <id>', 'its id (default: a new one)')
     .option('--source-account <account>', 'where it comes from', 'test_source')

@@ -9,14 +9,17 @@ import {
 import { EXIT, ExitError } from '../exit.ts'
 import { configOf, type VerbDeps, withSettings } from './flags.ts'
 
+const SECRETS = ['webhookSecrets'] as const
+const SECRETS_HELP = { webhookSecrets: 'comma-separated whsec_… to check with' }
+
 /** Adds `verify`. */
 export function addVerify(program: Command, deps: VerbDeps): void {
-  withSettings(program.command('verify <headers-file> <body-file>'), ['webhookSecrets'])
+  withSettings(program.command('verify <headers-file> <body-file>'), SECRETS, SECRETS_HELP)
     .description(
       'check the signature of a captured webhook: its headers, a line each, and its body',
     )
     .action((headersFile: string, bodyFile: string, _options: unknown, command: Command) => {
-      const { webhookSecrets: keys } = configOf(command, ['webhookSecrets'], deps)
+      const { webhookSecrets: keys } = configOf(command, SECRETS, deps)
       if (keys.length === 0)
         throw new ExitError(EXIT.usage, 'verify needs the secrets: set --webhook-secrets')
       const headers = parseHeaders(read(headersFile).toString())

@@ -2,11 +2,16 @@
 
 import { readFileSync } from 'node:fs'
 import { BadValue, throwBadValue } from '../domain/values.ts'
+import { variableFaults } from './known-variables.ts'
 import { ALL_SETTINGS, type Config, SETTINGS, type Setting, type SettingName } from './settings.ts'
+import { type TextKind, valueText } from './value-text.ts'
 
 export type { Config } from './settings.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
+
+/** Reads a file as UTF-8, or throws. */
+export type ReadFile = (path: string) => string
 
 /** The values by flag; `true` for a flag without a value. */
 export type Flags = Readonly<Record<string, string | true | undefined>>
@@ -16,20 +21,21 @@ export type Flags = Readonly<Record<string, string | true | undefined>>
  * variable counts as unset.
  *
  * @param names the settings to read
+ * @param readFile how the files are read that variables name
  * @returns the configuration, or every fault in it
  */
 export function readConfig<Name extends SettingName = SettingName>(
   flags: Flags,
   environment: Environment,
   names: readonly Name[] = ALL_SETTINGS as Name[],
+  readFile: ReadFile = (path) => readFileSync(path, 'utf8'),
 ): Pick<Config, Name> | string[] {
-  const faults = unknownVariables(environment)
+  const faults = variableFaults(environment)
   const values: Record<string, unknown> = {}
   for (const name of names) {
     const setting: Setting = SETTINGS[name]
     try {
-      const { source, text } = sourceOf(setting, flags, environment)
-      values[name] = text === undefined ? setting.none : parseNamed(source, text, setting.parse)
+      values[name] = readSetting(setting, flags, environment, readFile)
     } catch (error) {
       if (!(error instanceof BadValue)) throw error
       faults.push(error.message)
@@ -40,13 +46,18 @@ export function readConfig<Name extends SettingName = SettingName>(
 }
 
 /**
- * Parses the value of a flag or variable.
+ * Parses the value of a flag, a variable or a file, without the white space at its ends.
  *
  * @throws BadValue whose message begins with its name
  */
-export function parseNamed<T>(name: string, text: string, parse: (text: string) => T): T {
+export function parseNamed<T>(
+  name: string,
+  text: string,
+  parse: (text: string) => T,
+  kind?: TextKind,
+): T {
   try {
-    return parse(text)
+    return parse(valueText(text, kind))
   } catch (error) {
     if (error instanceof BadValue) throwBadValue(`${name} ${error.message}`)
     throw error
@@ -80,35 +91,35 @@ function targetFaults(values: Partial<Config>): string[] {
   return ['there is a target secret without a target URL: set --target-url']
 }
 
-function sourceOf(
-  { flag, variable, file, switch: isSwitch, default: fallback }: Setting,
+function readSetting(
+  setting: Setting,
   flags: Flags,
   environment: Environment,
-): { source: string; text: string | undefined } {
+  readFile: ReadFile,
+): unknown {
+  const { flag, variable, file, path, parse, none, default: fallback } = setting
+  // A secret may be one of several.
+  const kind: TextKind = { ...(path && { path }), ...(file && { list: file }) }
   const given = flags[flag]
-  if (given === true && isSwitch) return { source: flag, text: 'true' }
+  if (given === true && setting.switch) return parse('true')
   if (given === true) throwBadValue(`${flag} needs a value`)
-  if (given !== undefined) return { source: flag, text: given }
+  if (given !== undefined) return parseNamed(flag, given, parse, kind)
+  const text = environment[variable]?.trim()
   const fileVariable = `${variable}_FILE`
-  const path = file && environment[fileVariable]
-  if (path && environment[variable]) throwBadValue(`${variable} and ${fileVariable} are both set`)
-  if (path) return { source: fileVariable, text: readSecretFile(fileVariable, path) }
-  return { source: variable, text: environment[variable] || fallback }
+  const fileName = file && environment[fileVariable]?.trim()
+  if (fileName && text) throwBadValue(`${variable} and ${fileVariable} are both set`)
+  if (fileName) {
+    const filePath = parseNamed(fileVariable, fileName, (it) => it, { path: true })
+    return parseNamed(fileVariable, contentOf(fileVariable, filePath, readFile), parse, kind)
+  }
+  const value = text || fallback
+  return value === undefined ? none : parseNamed(variable, value, parse, kind)
 }
 
-function readSecretFile(variable: string, path: string): string {
+function contentOf(variable: string, path: string, readFile: ReadFile): string {
   try {
-    return readFileSync(path, 'utf8').trim()
+    return readFile(path)
   } catch (error) {
     return throwBadValue(`${variable}: ${(error as Error).message}`)
   }
-}
-
-function unknownVariables(environment: Environment): string[] {
-  const known = Object.values<Setting>(SETTINGS).flatMap(({ variable, file }) =>
-    file ? [variable, `${variable}_FILE`] : [variable],
-  )
-  return Object.keys(environment)
-    .filter((name) => name.startsWith('TXHOOK_') && environment[name] && !known.includes(name))
-    .map((name) => `${name} is not a variable of txhook`)
 }

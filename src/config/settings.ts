@@ -4,6 +4,7 @@ import { hostName } from '../domain/host.ts'
 import { parseSecret } from '../domain/standard-webhooks.ts'
 import { httpUrl, throwBadValue, wholeNumber } from '../domain/values.ts'
 import { LOG_LEVELS } from '../telemetry/log.ts'
+import { isQuoted, UNQUOTED } from './value-text.ts'
 
 export type Setting = {
   flag: string
@@ -17,6 +18,8 @@ export type Setting = {
   switch?: true
   /** The variable with `_FILE` behind its name may name a file that contains the value. */
   file?: true
+  /** The value is the path of a file or a directory. */
+  path?: true
   /** @throws BadValue */
   parse(text: string): unknown
 }
@@ -47,6 +50,7 @@ export const SETTINGS = {
     variable: 'TXHOOK_DATA_DIR',
     default: './data',
     help: 'directory of txhook.db and all else that must outlive the process',
+    path: true,
     parse: nonEmpty,
   },
   simulate: {
@@ -182,8 +186,12 @@ function trueOrFalse(text: string): boolean {
   return text === 'true'
 }
 
-/** Reads a list separated by commas, or by line ends in a file. A bad value is not shown. */
+/** Reads a list separated by commas or by line ends. A bad value is not shown. */
 function list<T>(read: (text: string) => T | undefined, rule: string) {
   return (text: string): readonly T[] =>
-    text.split(/[,\n]/).map((part) => read(part.trim()) ?? throwBadValue(rule))
+    text.split(/[,\n]/).map((part) => {
+      const value = part.trim()
+      if (isQuoted(value)) throwBadValue(UNQUOTED)
+      return read(value) ?? throwBadValue(rule)
+    })
 }

@@ -8,13 +8,18 @@ export function throwBadValue(message: string): never {
 }
 
 /**
- * A reader of whole numbers in decimal digits, no more of them than `max` has.
+ * A reader of whole numbers in decimal digits. Zeros in front don't count.
  *
+ * @param digitsMax how many digits there may be, zeros in front included
  * @returns a function that throws BadValue
  */
-export function wholeNumber(min: number, max: number): (text: string) => number {
+export function wholeNumber(
+  min: number,
+  max: number,
+  digitsMax = Number.POSITIVE_INFINITY,
+): (text: string) => number {
   return (text) => {
-    const isNumber = /^[0-9]+$/.test(text) && text.length <= String(max).length
+    const isNumber = /^[0-9]+$/.test(text) && text.length <= digitsMax
     const value = isNumber ? Number(text) : Number.NaN
     if (value >= min && value <= max) return value
     return throwBadValue(`must be a whole number from ${min} to ${max}, not "${text}"`)

@@ -32,21 +32,22 @@ const URL_LENGTH_MAX = 8_000
 /**
  * A function that throws where a request must not reach its route.
  *
- * @param config no API keys: every request to one of the hosts is allowed
+ * @param config its API keys may change; none: every request to one of the hosts is allowed
  * @param isRoute whether there is a route at a path: an unknown one is 404 with and without a key
  * @throws Problem uri_too_long, host_not_allowed, cross_site, not_found, invalid_api_key
  */
 export function createAccessCheck(
-  { apiKeys, allowHost }: Pick<Config, 'apiKeys' | 'allowHost'>,
+  config: Pick<Config, 'apiKeys' | 'allowHost'>,
   isRoute: (path: string) => boolean,
 ): (request: Request) => void {
-  const digests = apiKeys.map(digestOf)
+  const digestsOf = lastResult((keys: readonly string[]) => keys.map(digestOf))
   return ({ url, method, headers }) => {
     if (url.length > URL_LENGTH_MAX) {
       const detail = `The URI must have at most ${URL_LENGTH_MAX} characters.`
       throw new Problem('uri_too_long', detail)
     }
-    if (digests.length === 0) checkHost(headers.get('host'), pathOf(url), allowHost)
+    const digests = digestsOf(config.apiKeys)
+    if (digests.length === 0) checkHost(headers.get('host'), pathOf(url), config.allowHost)
     // Browsers send this header. A page of another site could otherwise post for its visitors.
     const site = method === 'POST' ? headers.get('sec-fetch-site') : null
     if (site !== null && site !== 'same-origin' && site !== 'none') {
@@ -87,6 +88,15 @@ function checkKey(authorization: string | null, digests: readonly Buffer[]): voi
   // All are compared, also after a match.
   const matches = digests.filter((candidate) => timingSafeEqual(candidate, digest))
   if (matches.length === 0) throw unauthorized('The API key is not known.')
+}
+
+/** Calls a function anew only for another value than the last. */
+function lastResult<T, R>(of: (value: T) => R): (value: T) => R {
+  let last: { value: T; result: R } | undefined
+  return (value) => {
+    if (last?.value !== value) last = { value, result: of(value) }
+    return last.result
+  }
 }
 
 /** In bytes: two keys of an operator differ in it. */

@@ -20,7 +20,7 @@ export const PARAMETERS = {
     help: 'only this transaction',
   },
   limit: {
-    parse: wholeNumber(1, LIMIT_MAX),
+    parse: wholeNumber(1, LIMIT_MAX, String(LIMIT_MAX).length),
     schema: { type: 'integer' as const, minimum: 1, maximum: LIMIT_MAX, default: LIMIT_DEFAULT },
     help: 'at most this many rows',
   },

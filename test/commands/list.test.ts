@@ -91,7 +91,7 @@ describe('list', () => {
     expect(server.requests).toHaveLength(2)
   })
 
-  test('is exit 1 with every fault of the filters, by parameter', async () => {
+  test('is exit 1 with every fault of the filters, by flag', async () => {
     await using server = listeningService()
     const ran = await server.run(
       ...['list', '--status', 'x', '--currency', 'usd', '--source-account', ''],
@@ -101,12 +101,12 @@ describe('list', () => {
     const [first, ...faults] = ran.errors.trimEnd().split('\n')
     expect(first).toStartWith(`txhook: ${server.url} answers 422: `)
     expect(faults.map((line) => line.split(' ')[2]).sort()).toEqual([
-      'created_from',
-      'created_to',
-      'currency',
-      'destination_account',
-      'source_account',
-      'status',
+      '--currency',
+      '--destination-account',
+      '--from',
+      '--source-account',
+      '--status',
+      '--to',
     ])
   })
 

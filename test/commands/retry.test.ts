@@ -94,6 +94,6 @@ describe('retry', () => {
     const { exitCode, printed, errors } = await server.run('retry', '--status', 'PROCESSED')
     expect([exitCode, printed]).toEqual([1, []])
     expect(errors).toStartWith(`txhook: ${server.url} answers 422: `)
-    expect(errors).toContain('\n  filter.status must be FAILED')
+    expect(errors).toContain('\n  --status must be FAILED')
   })
 })

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
-import { existsSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { VERSION } from '../../src/version.ts'
 import { runText } from '../support/command-line.ts'
 import { temporaryDirectory } from '../support/service.ts'
 import { secretOf } from '../support/signature-cases.ts'
@@ -21,6 +22,31 @@ describe('serve', () => {
       expect(messages.at(-4)).toStartWith('listening on http://127.0.0.1:')
       expect(messages.at(-3)).toStartWith('the service is open: ')
       expect(messages.slice(-2)).toEqual(['stopping', 'stopped'])
+    }
+  })
+
+  test('logs first what runs, where, and what guards it, and no secret', async () => {
+    using directory = temporaryDirectory()
+    const dataDir = join(directory.path, 'data')
+    const guards = ['--webhook-secrets', `${secretOf('a')},${secretOf('b')}`, '--api-keys', 'key-a']
+    const target = ['--target-url', 'http://127.0.0.1:9/', '--target-secret', secretOf('c')]
+    for (const [more, counts] of [
+      [
+        [...guards, ...target],
+        [2, 1, 1],
+      ],
+      [[], [0, 0, 0]],
+    ] as const) {
+      const line = ['--port', '0', '--data-dir', relative(process.cwd(), dataDir), ...more]
+      const { printed } = await runText(line, {}, async () => {})
+      const first = JSON.parse(printed.split('\n')[0] as string) as Record<string, unknown>
+      const { version, data_dir, webhook_secrets, api_keys, target_secrets } = first
+      expect([version, data_dir]).toEqual([VERSION, dataDir])
+      expect([webhook_secrets, api_keys, target_secrets]).toEqual([...counts])
+      for (const hidden of ['a', 'b', 'c'].map((it) => secretOf(it).slice(6, 20)))
+        expect(printed).not.toContain(hidden)
+      // Without a target a directory that has had one is refused.
+      rmSync(dataDir, { recursive: true })
     }
   })
 

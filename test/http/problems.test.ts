@@ -355,6 +355,23 @@ describe('the docs', () => {
     ['a query', { path: (path) => `${path}?no_such=1` }],
     ['a long query', { path: (path) => `${path}?${TOO_LONG}` }],
     ['an unknown id', { path: (path) => path.replace('txn_001', 'no_such') }],
+    [
+      'a FAILED transaction, and a note',
+      {
+        headers: JSON_TYPE,
+        body: '{"note":"paid"}',
+        path: (path) => path.replace('txn_001/retry', 'no_such/retry'),
+        before: fail,
+      },
+    ],
+    [
+      'an unknown id, and a note',
+      {
+        headers: JSON_TYPE,
+        body: '{"note":"paid"}',
+        path: (path) => path.replace('txn_001', 'no_such'),
+      },
+    ],
     ['an id that doesn’t decode', { path: (path) => path.replace('txn_001', '%zz') }],
     ['another host', { headers: { ...JSON_TYPE, host: 'rebound.example' }, body: '{}' }],
     ['keys', { flags: { '--api-keys': 'k1' } }],
@@ -422,7 +439,10 @@ describe('the docs', () => {
 
   /** What no verb of the store is meant to do. */
   async function breakStore({ store }: TestService): Promise<undefined> {
-    const verbs = ['accept', 'find', 'list', 'attempts', 'conflicts', 'retry', 'retryAll'] as const
+    const verbs = [
+      ...(['accept', 'find', 'list', 'attempts', 'conflicts'] as const),
+      ...(['retry', 'retryAll', 'handled'] as const),
+    ] as const
     for (const verb of verbs) spyOn(store, verb).mockRejectedValue(new Error(INSIDE))
   }
 
@@ -446,8 +466,11 @@ describe('the docs', () => {
     for (const [template, item] of Object.entries(document.paths)) {
       for (const [method, operation] of Object.entries(item)) {
         const url = path(template.replace(/\{\w+\}/, 'txn_001'))
+        // What is valid for one operation is no valid note for another.
+        const fitting =
+          template.endsWith('/handled') && body?.includes(':') ? '{"note":"paid"}' : body
         const sent =
-          method === 'get' ? { headers } : { headers, ...(body === undefined ? {} : { body }) }
+          method === 'get' || fitting === undefined ? { headers } : { headers, body: fitting }
         const response = await ask(service, how.method ?? method.toUpperCase(), url, sent)
         const where = `${method} ${template}`
         const text = await response.text()

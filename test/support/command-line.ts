@@ -22,25 +22,30 @@ export async function run(
 ): Promise<Ran> {
   const printed: string[] = []
   const errors: string[] = []
-  const used = Promise.withResolvers<string>()
-  let serves = false
+  const used = Promise.withResolvers<void>()
+  let listens = false
   const exitCode = await runCommandLine(words, {
     environment,
     terminal: false,
     print(text) {
       printed.push(text)
-      const [url] = /http:[^"]+/.exec(text) ?? []
-      if (serves && url) use(url).then(() => used.resolve('SIGTERM'), used.reject)
+      return true
+    },
+    printLog(line) {
+      printed.push(line)
+      const [url] = /http:[^"]+/.exec(line) ?? []
+      if (!url) return
+      listens = true
+      use(url).then(used.resolve, used.reject)
     },
     printError: (text) => void errors.push(text),
-    stopSignal() {
-      serves = true
-      return used.promise
-    },
+    onSignal: (listener) => void used.promise.catch(() => {}).then(() => listener('SIGTERM')),
+    endOnSignals: () => {},
     exit(code) {
       throw new Error(`exit ${code}`)
     },
   })
+  if (listens) await used.promise
   return { exitCode, printed, errors: errors.join('') }
 }
 

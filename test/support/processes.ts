@@ -12,6 +12,15 @@ export function abandonDatabase(path: string, ...statements: string[]): void {
   if (signalCode !== 'SIGKILL') throw new Error(`The process did not get to its end: ${stderr}`)
 }
 
+/** Whether a command can be run here and succeeds: some tests need rights or programs for theirs. */
+export function succeeds(...command: string[]): boolean {
+  try {
+    return Bun.spawnSync(command).exitCode === 0
+  } catch {
+    return false
+  }
+}
+
 /** Another process that opened a data directory, or that failed to. */
 export type Opener = {
   /** The exit code of the refusal; undefined: it has the directory, and keeps it. */
