@@ -1,8 +1,9 @@
 import type { Clock } from '../clock.ts'
 
 /**
- * Limits how often an event is logged that may occur thousands of times a second. The function it
- * returns is true at the first call, and then at most once in `ms`.
+ * Limits how often something is done for an event that may occur thousands of times a second, say
+ * that it is logged. The function it returns is true at the first call, and then at most once in
+ * `ms`.
  */
 export function throttle({ monotonic }: Pick<Clock, 'monotonic'>, ms: number): () => boolean {
   let last = Number.NEGATIVE_INFINITY

@@ -1,5 +1,6 @@
 import type { Database } from 'bun:sqlite'
 import type { Metrics } from '../../../telemetry/metrics.ts'
+import { throttle } from '../../../telemetry/throttle.ts'
 import { StorageUnavailable } from '../../store.ts'
 import type { Checkpoints } from './checkpoints.ts'
 import { inTransaction } from './connection.ts'
@@ -70,12 +71,14 @@ export class CommitQueue {
   #closed: 'closed' | 'failed' | undefined
   /** The log has to be copied because there was no room: it then starts over in its own room. */
   #needsRoom = false
-  #roomMadeAt = Number.NEGATIVE_INFINITY
-  #filesCheckedAt = Number.NEGATIVE_INFINITY
+  readonly #mayMakeRoom: () => boolean
+  readonly #filesCheckDue: () => boolean
   readonly #ended = Promise.withResolvers<void>()
 
   constructor(deps: CommitDeps) {
     this.#deps = deps
+    this.#mayMakeRoom = throttle(deps, MAKE_ROOM_INTERVAL_MS)
+    this.#filesCheckDue = throttle(deps, FILES_CHECK_INTERVAL_MS)
   }
 
   /**
@@ -135,12 +138,12 @@ export class CommitQueue {
   #commit(): void {
     this.#scheduled = false
     if (this.#held || this.#failed) return
-    const { sync, metrics, monotonic } = this.#deps
+    const { sync, checkFiles, metrics, monotonic } = this.#deps
     const beganAt = monotonic()
     const batch = this.#waiting.splice(0, BATCH_MAX)
     try {
       this.#run(batch)
-      this.#checkFiles(beganAt)
+      if (this.#filesCheckDue()) checkFiles()
     } catch (error) {
       reject(batch, error)
       this.#fail(error)
@@ -189,24 +192,16 @@ export class CommitQueue {
     this.#endIfDone()
   }
 
-  /** Whether a checkpoint is worth a try since there was no room, at most once in ten seconds. */
+  /** Whether a checkpoint is worth a try since there was no room. */
   #shouldMakeRoom(): boolean {
-    const now = this.#deps.monotonic()
-    if (!this.#needsRoom || now - this.#roomMadeAt < MAKE_ROOM_INTERVAL_MS) return false
+    if (!this.#needsRoom || !this.#mayMakeRoom()) return false
     this.#needsRoom = false
-    this.#roomMadeAt = now
     return true
   }
 
   #endIfDone(): void {
     const busy = this.#waiting.length > 0 || this.#syncing || this.#checkpointing
     if (this.#failed || (this.#closed && !busy)) this.#ended.resolve()
-  }
-
-  #checkFiles(now: number): void {
-    if (now - this.#filesCheckedAt < FILES_CHECK_INTERVAL_MS) return
-    this.#deps.checkFiles()
-    this.#filesCheckedAt = now
   }
 
   /** All in one SQL transaction; if one fails, each in its own, so that only that one fails. */
