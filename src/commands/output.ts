@@ -7,7 +7,7 @@ export type Output = {
   /**
    * Prints the output of a command.
    *
-   * @returns false where nobody reads it any more, as after `| head -1`
+   * @returns false where the pipe is closed, as after `| head -1`
    * @throws ExitError where it can't be written whole
    */
   print(text: string): boolean

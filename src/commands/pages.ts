@@ -50,7 +50,7 @@ export async function printPages(server: Server, list: List, deps: VerbDeps): Pr
   if (cursor !== null) deps.printError(`txhook: there are more ${rows}: set a higher --limit\n`)
 }
 
-/** Prints a line of JSON each. Returns false where nobody reads them any more. */
+/** Prints a line of JSON each. Returns false where the pipe is closed. */
 export function printRows(rows: readonly unknown[], { print }: VerbDeps): boolean {
   return rows.every((row) => print(printable(JSON.stringify(row))))
 }

@@ -33,7 +33,7 @@ export function addTargetDemo(program: Command, { print }: VerbDeps): void {
         },
       })
       print(`listening, for txhook --target-url ${server.url.href}`)
-      // Until a signal ends the process, or nobody reads what it prints.
+      // Until a signal ends the process, or the pipe that it prints to is closed.
       await over.promise
     })
 }

@@ -41,7 +41,7 @@ export function liveConfig(config: Config, read: () => Config | string[]): LiveC
 
 /**
  * Reads a file without waiting: a pipe, as of a shell's `<(command)`, can be read only once, and the
- * service must not stand still until somebody writes to it.
+ * service must not stop until something is written to it.
  *
  * @throws Error
  */

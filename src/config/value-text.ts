@@ -2,7 +2,7 @@
 
 import { throwBadValue } from '../domain/values.ts'
 
-/** Why a value is refused that somebody put in quotes which no shell has removed. */
+/** Why a value is refused that is in quotes, which no shell has removed. */
 export const UNQUOTED = 'must be without quotes around it'
 
 /** Whether a text stands in quotes, as in a Docker `--env-file` or a Kubernetes Secret. */
