@@ -28,6 +28,7 @@ export function handledRoute(deps: HandledDeps) {
       parse: 'none',
       detail: {
         summary: 'Note that a FAILED transaction has been dealt with elsewhere',
+        description: 'It stays FAILED. A retry takes the note away.',
         requestBody: requestBody('Handled'),
         responses: {
           200: success('It is still FAILED, with the note until it is retried', 'Transaction'),
