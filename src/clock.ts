@@ -7,7 +7,9 @@
  * time of the first start. Both are integer ms since the epoch.
  */
 
+import { FFIType, ptr } from 'bun:ffi'
 import { readFileSync } from 'node:fs'
+import { loadFromLibc } from './libc.ts'
 
 export type Clock = {
   now(): Now
@@ -24,7 +26,10 @@ export type Clock = {
 /** The present, by both kinds of time. */
 export type Now = { wall: number; steady: number }
 
-/** `id`: that of this start of the machine. `ms`: the time since, which no step of a clock changes. */
+/**
+ * `id`: that of this start of the machine. `ms`: the time since, with fractions; no step of a clock
+ * changes it.
+ */
 export type Boot = { id: string; ms: number }
 
 /** setTimeout takes a signed 32-bit number of milliseconds; a longer one fires at once. */
@@ -95,13 +100,25 @@ export function systemClock({ wall: readWall, monotonic, boot }: TimeSources = S
   }
 }
 
-/** Linux counts the time in which the machine sleeps too. Elsewhere it can't be read from a file. */
+/** Linux counts the time in which the machine sleeps too. Other systems have no id of their boot. */
 function readBoot(): Boot | undefined {
   try {
     const id = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-    const seconds = Number.parseFloat(readFileSync('/proc/uptime', 'utf8'))
-    return id === '' || Number.isNaN(seconds) ? undefined : { id, ms: Math.round(seconds * 1000) }
+    const ms = msSinceBoot()
+    return id === '' || ms === undefined ? undefined : { id, ms }
   } catch {
     return undefined
   }
+}
+
+/** Of clock_gettime(2). `/proc/uptime` has the same time, but in steps of 10 ms. */
+const CLOCK_BOOTTIME = 7
+
+function msSinceBoot(): number | undefined {
+  const clock_gettime = { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 } as const
+  const libc = loadFromLibc({ clock_gettime })
+  const [seconds, nanoseconds] = [0, 1]
+  const time = new BigInt64Array(2)
+  if (libc?.clock_gettime(CLOCK_BOOTTIME, ptr(time)) !== 0) return undefined
+  return Number(time[seconds]) * 1_000 + Number(time[nanoseconds]) / 1e6
 }

@@ -36,14 +36,16 @@ export function continueSteadyTime(
   const { wall } = clock.now()
   const byWall = wall - (stored?.wallAhead ?? 0)
   const sameBoot = stored && boot && stored.bootId === boot.id ? stored.sinceBoot : null
-  const byBoot = sameBoot === null || boot === undefined ? undefined : boot.ms + sameBoot
+  const byBoot =
+    sameBoot === null || boot === undefined ? undefined : Math.floor(boot.ms) + sameBoot
   // In some containers the time is counted from their own start, under the id of the machine's boot.
   const continued = byBoot !== undefined && byBoot > newestTime - STEP_MS_MIN
   const estimate = continued ? byBoot : byWall
   const behind_ms = newestTime - estimate
   const steady = Math.max(estimate, newestTime)
   clock.setSteady(steady)
-  const sinceBoot = continued ? sameBoot : boot ? steady - boot.ms : null
+  // Rounded so that no delay ends early.
+  const sinceBoot = continued ? sameBoot : boot ? steady - Math.ceil(boot.ms) : null
   const bootId = boot?.id ?? null
 
   const wallAhead = () => {
