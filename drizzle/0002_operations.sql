@@ -12,7 +12,7 @@ CREATE TABLE `backsteps` (
 ) STRICT;
 --> statement-breakpoint
 -- Where the wall clock went back by more than a second, and each further step back until it is
--- there again: what accept.ts records from now on.
+-- there again: what backsteps.ts records from now on.
 INSERT INTO `backsteps` (`id`)
 SELECT `id` FROM (
 	SELECT `id`, `created_at`,

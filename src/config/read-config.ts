@@ -67,7 +67,7 @@ export function parseNamed<T>(
 /** Other machines must not reach an open service unless the operator allows it. */
 function openHostFaults(values: Partial<Config>): string[] {
   const { host, webhookSecrets, apiKeys, allowInsecure } = values
-  if (allowInsecure !== false || host === undefined || isLoopback(host)) return []
+  if (allowInsecure !== false || host === undefined || bindsLoopback(host)) return []
   const missing = [
     ...(webhookSecrets?.length === 0 ? ['webhook secrets'] : []),
     ...(apiKeys?.length === 0 ? ['API keys'] : []),
@@ -79,7 +79,8 @@ function openHostFaults(values: Partial<Config>): string[] {
   ]
 }
 
-function isLoopback(host: string): boolean {
+/** Stricter than what counts as Host: a name below localhost may resolve to anything. */
+function bindsLoopback(host: string): boolean {
   return /^(?:localhost|127(?:\.[0-9]{1,3}){3}|\[?::1\]?)$/i.test(host)
 }
 

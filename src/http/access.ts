@@ -41,13 +41,15 @@ export function createAccessCheck(
   isRoute: (path: string) => boolean,
 ): (request: Request) => void {
   const digestsOf = lastResult((keys: readonly string[]) => keys.map(digestOf))
+  const isAllowed = lastResult((host: string) => isAllowedHost(host, config.allowHost))
   return ({ url, method, headers }) => {
     if (url.length > URL_LENGTH_MAX) {
       const detail = `The URI must have at most ${URL_LENGTH_MAX} characters.`
       throw new Problem('uri_too_long', detail)
     }
     const digests = digestsOf(config.apiKeys)
-    if (digests.length === 0) checkHost(headers.get('host'), pathOf(url), config.allowHost)
+    const host = headers.get('host')
+    if (digests.length === 0 && host && !isAllowed(host)) checkHealthPath(pathOf(url))
     // Browsers send this header. A page of another site could otherwise post for its visitors.
     const site = method === 'POST' ? headers.get('sec-fetch-site') : null
     if (site !== null && site !== 'same-origin' && site !== 'none') {
@@ -71,10 +73,14 @@ export function pathOf(url: string): string {
  * as the service. The name stands in Host, which browsers always send: without it, or with an empty
  * one, a request comes from no page.
  */
-function checkHost(host: string | null, path: string, allowed: readonly string[]): void {
-  if (!host || PATHS_OF_ANY_HOST.has(path)) return
+function isAllowedHost(host: string, allowed: readonly string[]): boolean {
   const name = hostName(host)
-  if (name !== undefined && (isLoopback(name) || allowed.includes(name))) return
+  return name !== undefined && (isLoopback(name) || allowed.includes(name))
+}
+
+/** The only paths that are served under any Host. */
+function checkHealthPath(path: string): void {
+  if (PATHS_OF_ANY_HOST.has(path)) return
   const detail = 'Without API keys the Host must be the loopback or one of --allow-host.'
   throw new Problem('host_not_allowed', detail)
 }

@@ -41,9 +41,9 @@ export type Store = {
   /** Gives a FAILED transaction all its attempts again, the first at once. Recorded, with who asked. */
   retry(transactionId: string, by: Actor): Promise<RetryResult>
   /**
-   * Retries the FAILED transactions of a filter, or only counts them. A large number takes many
-   * commits: where one of them fails, those before it stand, and the same call continues. Recorded,
-   * with who asked, where any was retried.
+   * Retries the FAILED transactions of a filter that are not handled, or only counts them. A large
+   * number takes many commits: where one of them fails, those before it stand, and the same call
+   * continues. Recorded, with who asked, where any was retried.
    */
   retryAll(
     filter: TransactionFilter,

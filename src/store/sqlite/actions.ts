@@ -53,6 +53,7 @@ export function createActions({ client }: Connection, deps: ActionDeps): Actions
     const row = find(transactionId)
     if (row === undefined) return { kind: 'unknown' }
     if (row.status !== 'FAILED') return { kind: 'not_failed', stored: fromRow(row, now) }
+    if (row.handledAt !== null) transitions.handle(row.id, null)
     transitions.retry([row.id], now)
     add(begin({ by, action: 'retry', target: { transaction_id: transactionId } }, now), 1)
     const handled = { handledAt: null, handledNote: null }

@@ -19,7 +19,10 @@ export type BulkRetryDeps = {
   clock: Pick<Clock, 'now'>
 }
 
-/** Retries the FAILED transactions of a filter, a batch in each commit, or counts them. */
+/**
+ * Retries the FAILED transactions of a filter, a batch in each commit, or counts them. Those that are
+ * handled are left alone: somebody has dealt with them elsewhere.
+ */
 export function createBulkRetry(deps: BulkRetryDeps) {
   const { transitions, actions, scan, scanQueue, commits, clock } = deps
   return (

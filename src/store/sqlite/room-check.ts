@@ -20,18 +20,19 @@ export function createRoomCheck(client: Database, commits: Pick<CommitQueue, 'wr
   let refusals = 0
 
   return {
-    async watch(transaction, accepted) {
-      try {
-        const acceptance = await accepted
-        if (refusedBytes === 0 || acceptance.kind !== 'accepted') return acceptance
-        if (bytesOf(transaction) >= refusedBytes) refusedBytes = 0
-        return acceptance
-      } catch (error) {
-        const reason = error instanceof StorageUnavailable ? error.reason : undefined
-        if (reason === 'full') refusedBytes = Math.max(refusedBytes, bytesOf(transaction))
-        if (reason === 'full' || reason === 'busy') refusals++
-        throw error
-      }
+    watch(transaction, accepted) {
+      accepted.then(
+        ({ kind }) => {
+          if (refusedBytes === 0 || kind !== 'accepted') return
+          if (bytesOf(transaction) >= refusedBytes) refusedBytes = 0
+        },
+        (error) => {
+          const reason = error instanceof StorageUnavailable ? error.reason : undefined
+          if (reason === 'full') refusedBytes = Math.max(refusedBytes, bytesOf(transaction))
+          if (reason === 'full' || reason === 'busy') refusals++
+        },
+      )
+      return accepted
     },
     refusals: () => refusals,
     async health() {

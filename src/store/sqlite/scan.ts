@@ -1,4 +1,4 @@
-import { and, desc, eq, gte, lt, type SQL, sql } from 'drizzle-orm'
+import { and, desc, eq, gte, isNull, lt, type SQL, sql } from 'drizzle-orm'
 import { FILTER_NAMES, FILTERS, type TransactionFilter } from '../../domain/filter.ts'
 import type { Status } from '../../domain/transaction.ts'
 import { prepareKeyRange } from './backsteps.ts'
@@ -22,7 +22,14 @@ type ScanFor<Row> = (filter: TransactionFilter, before: number, limit: number) =
  * currencies or times: each would cost every webhook a page. FAILED and unfinished transactions have
  * a source of their own, and times bound the keys.
  */
-export type Scan = { rows: ScanFor<TransactionRow>; ids: ScanFor<{ id: number }> }
+export type Scan = {
+  rows: ScanFor<TransactionRow>
+  /** Without those that are handled. */
+  ids: ScanFor<{ id: number }>
+}
+
+/** As the partial index says it. */
+const FAILED = sql`${transactions.status} = 'FAILED'`
 
 export function prepareScan(connection: Connection): Scan {
   const keyRange = prepareKeyRange(connection)
@@ -40,6 +47,7 @@ export function prepareScan(connection: Connection): Scan {
       keyRange,
       { id: columns.id, bytes },
       ({ bytes }) => bytes,
+      isNull(transactions.handledAt),
     ),
   }
 }
@@ -49,11 +57,11 @@ function prepareScanFor<Row extends { id: number }>(
   keyRange: ReturnType<typeof prepareKeyRange>,
   columns: Record<string, SQL.Aliased>,
   bytesOf: (row: Row) => number,
+  alsoFailed?: SQL,
 ): ScanFor<Row> {
-  const failed = sql`${transactions.status} = 'FAILED'`
   const sources = {
     all: prepareSource<Row>(connection, columns, 'transactions'),
-    failed: prepareSource<Row>(connection, columns, 'transactions', failed),
+    failed: prepareSource<Row>(connection, columns, 'transactions', FAILED, alsoFailed),
     unfinished: prepareSource<Row>(connection, columns, 'jobs'),
   }
   return (filter, before, limit) => {
@@ -97,6 +105,7 @@ function prepareSource<Row>(
   columns: Record<string, SQL.Aliased>,
   from: 'transactions' | 'jobs',
   only: SQL | undefined = undefined,
+  also: SQL | undefined = undefined,
 ) {
   const value = sql.placeholder
   const key = from === 'jobs' ? jobs.id : transactions.id
@@ -113,7 +122,7 @@ function prepareSource<Row>(
     const compared = sql`${transactions[column]} ${sql.raw(comparison)} ${value(name)}`
     return sql`(${value(name)} IS NULL OR ${compared})`
   })
-  const matches = and(only, lt(key, value('before')), gte(key, value('floor')), ...conditions)
+  const matches = and(only, also, lt(key, value('before')), gte(key, value('floor')), ...conditions)
   const select = orm.select(columns)
   const rows =
     from === 'jobs'

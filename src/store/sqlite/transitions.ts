@@ -142,7 +142,10 @@ export function createTransitions(connection: Connection, counts: Counts) {
     return claimed.length
   }
 
-  /** Makes those that are FAILED due at once, as if just accepted. Returns how many were FAILED. */
+  /**
+   * Makes those that are FAILED and not handled due at once, as if just accepted. Returns how many
+   * these were.
+   */
   function retry(keys: readonly number[], now: Now): number {
     const changes = statements.insertFailedJobs(keys, now)
     statements.retryTransactions(keys)
@@ -150,9 +153,9 @@ export function createTransitions(connection: Connection, counts: Counts) {
     return changes
   }
 
-  /** Notes that a FAILED transaction is dealt with. */
-  function handle(id: number, { at, note }: Handled): void {
-    statements.handleTransaction.run({ id, at, note })
+  /** Notes that a FAILED transaction is dealt with, or takes the note away. */
+  function handle(id: number, handled: Handled | null): void {
+    statements.handleTransaction.run({ id, at: handled?.at ?? null, note: handled?.note ?? null })
   }
 
   return { accept, begin, resume, finish, settle, recover, retry, handle }
@@ -218,10 +221,10 @@ function prepareTransitions({ client }: Connection) {
     insertFailedJobs: change(`
       INSERT INTO jobs (id, run_at, tries, changed_at, retried_at)
       SELECT id, :steady, 0, :steady, :wall FROM transactions
-      WHERE id OF_KEYS AND status = 'FAILED'`),
+      WHERE id OF_KEYS AND status = 'FAILED' AND handled_at IS NULL`),
     retryTransactions: change(`
-      UPDATE transactions SET status = 'PENDING', handled_at = NULL, handled_note = NULL
-      WHERE id OF_KEYS AND status = 'FAILED'`),
+      UPDATE transactions SET status = 'PENDING'
+      WHERE id OF_KEYS AND status = 'FAILED' AND handled_at IS NULL`),
     handleTransaction: write(
       'UPDATE transactions SET handled_at = :at, handled_note = :note WHERE id = :id',
     ),

@@ -1,5 +1,13 @@
 import { Database } from 'bun:sqlite'
-import { closeSync, fdatasync, openSync, readdirSync } from 'node:fs'
+import {
+  closeSync,
+  fdatasync,
+  fdatasyncSync,
+  openSync,
+  readdirSync,
+  readSync,
+  writeSync,
+} from 'node:fs'
 import { join, resolve } from 'node:path'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { EXIT, StartError } from '../../../exit.ts'
@@ -91,6 +99,8 @@ function open(directory: string, path: string, opened: DisposableStack) {
   unlessFull(() => writeProbe(client), isFull)
   syncDirectory(directory)
   const wal = opened.adopt(openSync(`${realPath}-wal`, 'r+'), closeSync)
+  // A full disk kept the log: what is answered from it must be on the disk first.
+  if (hasWal(realPath)) rewrite(wal)
   file.remember()
   const checkpoints = opened.adopt(createCheckpoints(client, realPath), (each) => each.close())
 
@@ -137,7 +147,7 @@ function filesOf(directory: string, path: string): string[] {
 
 type IsFull = OpenDatabase['isFull']
 
-/** Checkpoints the whole log. What a full disk or a lock keeps in the log is safe there. */
+/** Checkpoints the whole log, unless a full disk or a lock prevents it. */
 function truncateWal(client: Database, isFull: IsFull): void {
   try {
     unlessFull(() => client.run('PRAGMA wal_checkpoint(TRUNCATE)'), isFull)
@@ -152,6 +162,25 @@ function unlessFull(write: () => void, isFull: IsFull): void {
   } catch (error) {
     if (!isFull(error)) throw error
   }
+}
+
+const CHUNK_BYTES = 1024 * 1024
+
+/**
+ * Writes a file's content over itself and syncs it. After a failed sync, memory may show content that
+ * never reached the disk, and that the next sync would pass over.
+ */
+function rewrite(file: number): void {
+  const chunk = new Uint8Array(CHUNK_BYTES)
+  for (let at = 0; ; ) {
+    const length = readSync(file, chunk, 0, CHUNK_BYTES, at)
+    if (length === 0) break
+    for (let written = 0; written < length; ) {
+      written += writeSync(file, chunk, written, length - written, at + written)
+    }
+    at += length
+  }
+  fdatasyncSync(file)
 }
 
 function makeDataDirectory(directory: string): void {
