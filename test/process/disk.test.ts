@@ -103,6 +103,28 @@ describe('the disk', () => {
     },
   )
 
+  withStrace(
+    'that failed to sync and then is full starts no txhook that answers from memory',
+    async () => {
+      using directory = temporaryDirectory()
+      const first = await startTxhook({ cwd: directory.path })
+      await first.post(transactionBody())
+      {
+        const log = join(directory.path, 'syncs')
+        await using _strace = await attach(first.pid, log, '--inject=fdatasync:error=EIO')
+        await first.post(transactionBody({ transaction_id: 'lost' })).catch(() => {})
+        expect((await first.ended).exitCode).toBe(1)
+      }
+      // The next sync succeeds: the system reports a failed one only once.
+      const failing = '--inject=pwrite64:error=ENOSPC'
+      const under = traced(join(directory.path, 'writes'), '-e', 'trace=pwrite64', failing)
+      const second = await runToEnd({ cwd: directory.path, under, args: ['--port', '0'] })
+      expect([second.exitCode, second.stderr]).toEqual([1, expect.stringContaining('no room')])
+      await using third = await startTxhook({ cwd: directory.path })
+      expect((await third.fetch('/v1/transactions/txn_001')).status).toBe(200)
+    },
+  )
+
   withStrace('that fails to write the log ends the process with 1 as well', async () => {
     using directory = temporaryDirectory()
     const first = await startTxhook({ cwd: directory.path })
