@@ -4,6 +4,7 @@
  */
 
 import type { Clock } from '../clock.ts'
+import { countEvents } from '../telemetry/count-events.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { ProblemCode } from './problem.ts'
 
@@ -45,23 +46,20 @@ export function createRefusalLog({
   clock: Clock
   log: Pick<Log, 'warn' | 'error'>
 }) {
-  const windows = new Map<ProblemCode, { count: number; fields: RefusalFields }>()
+  const reports = new Map<ProblemCode, (fields: RefusalFields) => void>()
 
-  function write(code: ProblemCode, count: number, fields: RefusalFields): void {
-    const { level, message } = ENTRIES[code] ?? REFUSED
-    log[level](message, { code, count, ...fields })
-    const window = { count: 0, fields }
-    windows.set(code, window)
-    clock.after(INTERVAL_MS, () => {
-      windows.delete(code)
-      if (window.count > 0) write(code, window.count, window.fields)
-    })
+  function reportOf(code: ProblemCode, { level, message }: Entry) {
+    const known = reports.get(code)
+    if (known !== undefined) return known
+    const report = countEvents<RefusalFields>(clock, INTERVAL_MS, (count, fields) =>
+      log[level](message, { code, count, ...fields }),
+    )
+    reports.set(code, report)
+    return report
   }
 
   return (code: ProblemCode, fields: RefusalFields): void => {
-    if (ENTRIES[code] === undefined) return
-    const window = windows.get(code)
-    if (window === undefined) write(code, 1, fields)
-    else Object.assign(window, { count: window.count + 1, fields })
+    const entry = ENTRIES[code]
+    if (entry !== undefined) reportOf(code, entry)(fields)
   }
 }

@@ -1,9 +1,9 @@
 import type { Clock } from '../clock.ts'
 import type { Outcome } from '../processors/processor.ts'
 import type { Claimed, Settlement, Work } from '../store/store.ts'
+import { countEvents } from '../telemetry/count-events.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { throttle } from '../telemetry/throttle.ts'
 import { decideSettlement } from './retry-policy.ts'
 
 export type SettlementsDeps = {
@@ -27,13 +27,15 @@ const FAILED_LOG_INTERVAL_MS = 10_000
 /** Writes down how calls ended. */
 export class Settlements {
   readonly #deps: SettlementsDeps
-  /** FAILED since the last log entry about them. */
-  #failed = 0
-  readonly #shouldLogFailed: () => boolean
+  /** Logs FAILED transactions at most every 10 s, with a count. */
+  readonly #logFailed: (fields: { transaction_id: string; detail: string }) => void
 
   constructor(deps: SettlementsDeps) {
     this.#deps = deps
-    this.#shouldLogFailed = throttle(deps.clock, FAILED_LOG_INTERVAL_MS)
+    const { clock, log } = deps
+    this.#logFailed = countEvents(clock, FAILED_LOG_INTERVAL_MS, (count, fields) =>
+      log.warn('transactions are FAILED', { count, ...fields }),
+    )
   }
 
   /**
@@ -73,7 +75,8 @@ export class Settlements {
       log.warn('ignored a late outcome', { transaction_id, attempt, outcome })
     } else if (settlement.kind !== 'snooze') {
       metrics.attempts(settlement.kind, 1)
-      if (settlement.kind === 'fail') this.#logFailed(transaction_id, settlement.detail)
+      if (settlement.kind !== 'fail') return
+      this.#logFailed({ transaction_id, detail: settlement.detail })
     }
   }
 
@@ -86,13 +89,5 @@ export class Settlements {
     await promise
     cancel()
     signal.removeEventListener('abort', end)
-  }
-
-  /** Logs FAILED transactions at most every 10 s, with a count. */
-  #logFailed(transaction_id: string, detail: string): void {
-    const count = ++this.#failed
-    if (!this.#shouldLogFailed()) return
-    this.#deps.log.warn('transactions are FAILED', { count, transaction_id, detail })
-    this.#failed = 0
   }
 }

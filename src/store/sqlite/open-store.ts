@@ -1,4 +1,5 @@
 import type { Clock } from '../../clock.ts'
+import { EXIT, StartError } from '../../exit.ts'
 import type { Log } from '../../telemetry/log.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
 import type { Store } from '../store.ts'
@@ -10,6 +11,7 @@ import { type Counts, loadCounts, saveCounts } from './counts.ts'
 import { CommitQueue } from './database/commit-queue.ts'
 import type { Restriction } from './database/durable-files.ts'
 import { type OpenDatabase, openDatabase } from './database/open-database.ts'
+import { isDamaged } from './database/sqlite-errors.ts'
 import { createList, prepareConflicts } from './list.ts'
 import { fromRow, prepareAttempts, prepareFind, prepareReadings } from './reads.ts'
 import { createRoomCheck } from './room-check.ts'
@@ -61,7 +63,9 @@ export function openStore(deps: StoreDeps): SqliteStore {
     } catch {
       // The first error says more.
     }
-    throw error
+    if (!isDamaged(error)) throw error
+    const message = `The database of ${dataDir} is damaged: ${(error as Error).message}.`
+    throw new StartError(EXIT.foreignDatabase, message, { cause: error })
   }
 }
 

@@ -45,9 +45,6 @@ const BATCH_MAX = 256
 /** More can't be answered within half a second; refusing them costs no memory. */
 const WAITING_MAX = 10_000
 
-/** What is lost with a data directory that is removed is at most what a second accepts. */
-const FILES_CHECK_INTERVAL_MS = 500
-
 /** On a full disk a checkpoint may fail again and again, each time after copying what it can. */
 const MAKE_ROOM_INTERVAL_MS = 10_000
 
@@ -72,13 +69,11 @@ export class CommitQueue {
   /** The log has to be copied because there was no room: it then starts over in its own room. */
   #needsRoom = false
   readonly #mayMakeRoom: () => boolean
-  readonly #filesCheckDue: () => boolean
   readonly #ended = Promise.withResolvers<void>()
 
   constructor(deps: CommitDeps) {
     this.#deps = deps
     this.#mayMakeRoom = throttle(deps, MAKE_ROOM_INTERVAL_MS)
-    this.#filesCheckDue = throttle(deps, FILES_CHECK_INTERVAL_MS)
   }
 
   /**
@@ -143,7 +138,7 @@ export class CommitQueue {
     const batch = this.#waiting.splice(0, BATCH_MAX)
     try {
       this.#run(batch)
-      if (this.#filesCheckDue()) checkFiles()
+      checkFiles()
     } catch (error) {
       reject(batch, error)
       this.#fail(error)

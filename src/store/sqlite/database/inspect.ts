@@ -8,7 +8,7 @@ import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs'
 import { EXIT, StartError } from '../../../exit.ts'
 import { pragma, userVersion } from './connection.ts'
 import { APPLICATION_ID, MIGRATIONS } from './migrations.ts'
-import { sqliteCode } from './sqlite-errors.ts'
+import { isDamaged } from './sqlite-errors.ts'
 import { readCommittedLog } from './wal-file.ts'
 
 /** The header of the file, and that of its first page, the root of the schema's b-tree. */
@@ -98,7 +98,7 @@ export function inspectDatabase(path: string, database: Database): void {
     const hasTables = database.query('SELECT 1 FROM sqlite_schema LIMIT 1').get() !== null
     refuseForeign(path, application_id, userVersion(database), hasTables)
   } catch (error) {
-    if (/^SQLITE_(CORRUPT|NOTADB)/.test(sqliteCode(error) ?? '')) {
+    if (isDamaged(error)) {
       throw refusal(path, `is damaged: ${(error as Error).message}`)
     }
     throw error
