@@ -1,34 +1,12 @@
 import { Database } from 'bun:sqlite'
-import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import { contentOf, FINAL, type KillHistory, type Known, type Shown } from './kill-history.ts'
+import { BY_STOP, type Checked, callsOf, rowsOf } from './kill-snapshot.ts'
 import type { KillTarget } from './kill-target.ts'
-import { temporaryDirectory } from './service.ts'
-
-export type Checked = {
-  data: string
-  history: KillHistory
-  target: KillTarget | undefined
-}
-
-/** Of an attempt that an orderly stop cut off; one that a kill cut off has another detail. */
-const BY_STOP = 'txhook was stopped in the middle of the attempt'
 
 /** How far the clock that goes on over restarts may be off: it is read in steps of 10 ms. */
 const CLOCK_MS = 50
 const LATE_MS_MAX = 1_000
-
-type Row = {
-  id: number
-  transaction_id: string
-  source_account: string
-  destination_account: string
-  amount: number
-  currency: string
-  extra: string
-  status: Shown['status']
-  attempts: number
-}
 
 type AttemptRow = {
   id: number
@@ -36,69 +14,6 @@ type AttemptRow = {
   outcome: string | null
   http_status: number | null
   detail: string | null
-}
-
-/** What must hold in the database at any moment, as SQL that finds what breaks it. */
-const INVARIANTS = {
-  'unfinished without a job': `SELECT t.transaction_id FROM transactions t LEFT JOIN jobs j USING (id)
-    WHERE t.status IN ('PENDING', 'PROCESSING') AND j.id IS NULL`,
-  'a job without something unfinished': `SELECT j.id FROM jobs j LEFT JOIN transactions t USING (id)
-    WHERE t.status IS NULL OR t.status NOT IN ('PENDING', 'PROCESSING')`,
-  'twice there': 'SELECT transaction_id FROM transactions GROUP BY 1 HAVING count(*) > 1',
-  'attempts that are not numbered from 1': `SELECT t.transaction_id FROM transactions t
-    LEFT JOIN attempts a USING (id) GROUP BY t.id
-    HAVING count(a.attempt) <> t.attempts OR coalesce(max(a.attempt), 0) <> t.attempts`,
-  'PROCESSING and no attempt under way, or the reverse': `SELECT t.transaction_id FROM transactions t
-    LEFT JOIN attempts a ON a.id = t.id AND a.outcome IS NULL
-    GROUP BY t.id HAVING count(a.id) <> (t.status = 'PROCESSING')`,
-  'PROCESSED and not done once, or the reverse': `SELECT t.transaction_id FROM transactions t
-    LEFT JOIN attempts a ON a.id = t.id AND a.outcome = 'done'
-    GROUP BY t.id HAVING count(a.id) <> (t.status = 'PROCESSED')`,
-}
-
-/** Checks a copy of what is on the disk after a process ended. */
-export function checkSnapshot({ data, history, target, orderly }: Checked & { orderly: boolean }) {
-  using copy = temporaryDirectory()
-  cpSync(data, copy.path, { recursive: true })
-  using database = new Database(join(copy.path, 'txhook.db'))
-  const { violations } = history
-  const ok = database.query('PRAGMA integrity_check').get() as { integrity_check: string }
-  if (ok.integrity_check !== 'ok') violations.push(`integrity_check: ${ok.integrity_check}`)
-  // The first process may have been killed before it made the tables.
-  if (database.query("SELECT 1 FROM sqlite_schema WHERE name = 'gaps'").get() === null) {
-    if (history.acknowledged.length > 0) violations.push('there are no tables')
-    return
-  }
-  for (const [what, query] of Object.entries(INVARIANTS)) {
-    const found = database.query(query).all()
-    if (found.length > 0) violations.push(`${what}: ${JSON.stringify(found.slice(0, 3))}`)
-  }
-  const claims = database.query('SELECT id FROM jobs WHERE claim IS NOT NULL').all()
-  if (orderly && claims.length > 0) violations.push(`claimed after a stop: ${claims.length}`)
-  const rows = new Map(rowsOf(database).map((row) => [row.transaction_id, row]))
-  checkRows(rows, history)
-  for (const [id, calls] of callsOf(target)) {
-    const attempts = rows.get(id)?.attempts ?? 0
-    if (calls.length > attempts)
-      violations.push(`${id}: ${calls.length} calls, ${attempts} attempts`)
-  }
-}
-
-/** All that was acknowledged is there, as sent, and nothing else but what was sent. */
-function checkRows(rows: Map<string, Row>, { known, acknowledged, violations }: KillHistory): void {
-  for (const [id, row] of rows) {
-    const content = contentOf({ ...row, amount: row.amount / 100 }, JSON.parse(row.extra).n)
-    const posts = known.get(id)?.posts ?? []
-    if (!posts.some(({ sent }) => contentOf(sent, sent.n) === content))
-      violations.push(`${id}: was never sent so: ${content}`)
-    for (const { sent, status } of posts) {
-      const same = contentOf(sent, sent.n) === content
-      if ((status === 202 && !same) || (status === 409 && same))
-        violations.push(`${id}: ${status} for ${JSON.stringify(sent)}, stored: ${content}`)
-    }
-  }
-  for (const { id } of acknowledged)
-    if (!rows.has(id)) violations.push(`${id}: was acknowledged and is lost`)
 }
 
 /** Checks what the answers said all along, and how all ended. */
@@ -111,6 +26,12 @@ export function checkHistory(checked: Checked & { maxAttempts: number }): void {
     database.query('SELECT * FROM attempts ORDER BY id, attempt').all() as AttemptRow[],
     ({ id }) => id,
   )
+  const conflicts = new Map(
+    (database.query(CONFLICTS).all() as { id: number; count: number }[]).map((row) => [
+      row.id,
+      row.count,
+    ]),
+  )
   const calls = callsOf(target)
   for (const { id, transaction_id, status } of rowsOf(database)) {
     const known = history.known.get(transaction_id)
@@ -122,10 +43,14 @@ export function checkHistory(checked: Checked & { maxAttempts: number }): void {
     const own = attempts.get(id) ?? []
     const mine = calls.get(transaction_id) ?? []
     checkAnswers(known, tell)
+    checkConflicts(known, conflicts.get(id) ?? 0, tell)
     if (target === undefined) checkWait(known, history, own, tell)
     else checkCalls({ ...checked, target, known, status, own, mine, tell })
   }
 }
+
+/** How many webhooks of a transaction were refused as a conflict. */
+const CONFLICTS = 'SELECT stored_id AS id, sum(count) AS count FROM conflicts GROUP BY stored_id'
 
 type Tell = (what: string) => void
 
@@ -141,7 +66,14 @@ function checkAnswers({ posts, seen, contents, starts, ends }: Known, tell: Tell
   if (seen.has(FINAL) && seen.has(FINAL + 1)) tell('has ended in two ways')
 }
 
-/** A simulated call lasts its delay: no less, and no more than a second more of the time it could go on. */
+/** Each conflict that was answered is kept, and no more than were sent. */
+function checkConflicts({ posts, contents }: Known, kept: number, tell: Tell): void {
+  const answered = posts.filter(({ status }) => status === 409).length
+  const sent = posts.filter((post) => !contents.has(contentOf(post.sent, post.sent.n))).length
+  if (kept < answered || kept > sent) tell(`${kept} conflicts, ${answered} answered, ${sent} sent`)
+}
+
+/** A simulated call lasts its delay, also over restarts, and then ends within 1 s of time that is up. */
 function checkWait(known: Known, history: KillHistory, own: AttemptRow[], tell: Tell): void {
   if (own.length !== 1 || own[0]?.outcome !== 'done') tell('is not processed by one attempt')
   const { posts, seen } = known
@@ -152,13 +84,11 @@ function checkWait(known: Known, history: KillHistory, own: AttemptRow[], tell: 
   const delays = history.delaysBetween(sentAt, begunAt)
   const finished = (seen.get(FINAL)?.firstAnswered ?? Number.POSITIVE_INFINITY) - sentAt
   if (finished < Math.min(...delays) - CLOCK_MS) tell(`early: ${finished} ms of ${delays}`)
-  const knownAt = Math.min(...answers)
+  const dueAt = Math.min(...answers) + Math.max(...delays)
   for (const [position, { lastAsked }] of seen) {
-    if (position >= FINAL || lastAsked < knownAt) continue
-    const up = lastAsked - knownAt - history.downBetween(knownAt, lastAsked)
-    const elapsed = lastAsked - knownAt
-    if (elapsed - history.downBetween(knownAt, lastAsked) > Math.max(...delays) + LATE_MS_MAX)
-      tell(`late: not finished after ${up} ms up, ${delays}`)
+    if (position >= FINAL || lastAsked < dueAt) continue
+    const late = lastAsked - dueAt - history.downBetween(dueAt, lastAsked)
+    if (late > LATE_MS_MAX) tell(`late: not finished after ${late} ms more, of ${delays}`)
   }
 }
 
@@ -205,14 +135,6 @@ function checkCalls({ target, maxAttempts, known, status, own, mine, tell }: Cal
     const waited = next.at - (call.answeredAt ?? next.at)
     if (waited < target.waitAfter(call.status) - CLOCK_MS) tell(`called again after ${waited} ms`)
   }
-}
-
-function callsOf(target: KillTarget | undefined): Map<string, KillTarget['calls']> {
-  return Map.groupBy(target?.calls ?? [], ({ id }) => id)
-}
-
-function rowsOf(database: Database): Row[] {
-  return database.query('SELECT * FROM transactions').all() as Row[]
 }
 
 /** Reads all pages of the list: each acknowledged one is there once, and finished. */

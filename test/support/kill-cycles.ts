@@ -1,7 +1,9 @@
+import { join } from 'node:path'
 import { commandOf, spawnTxhook } from './executable.ts'
-import { checkHistory, checkPages, checkSnapshot, unfinishedOf } from './kill-checks.ts'
+import { checkHistory, checkPages, unfinishedOf } from './kill-checks.ts'
 import { KillHistory, type Run, randomFrom } from './kill-history.ts'
-import { killLoad } from './kill-load.ts'
+import { killLoad, type Load } from './kill-load.ts'
+import { checkSnapshot } from './kill-snapshot.ts'
 import type { KillTarget } from './kill-target.ts'
 import { temporaryDirectory } from './service.ts'
 
@@ -14,9 +16,11 @@ export type KillOptions = {
   target?: KillTarget
 }
 
-export const MAX_ATTEMPTS = 4
+const MAX_ATTEMPTS = 4
 /** The longest simulated call. */
 const DELAY_MS_MAX = 2_000
+/** The wall clock of a process is off by up to so much. */
+const STEP_S_MAX = 3_600
 /** The longest time until the signal: after the start, and after the address. */
 const EARLY_MS_MAX = 200
 const LATE_MS_MAX = 500
@@ -25,133 +29,145 @@ const POSTS_MAX = 600
 const CUT_EVERY = 25
 /** A stop has 10 s. */
 const STOP_MS_MAX = 10_000
+/** Waits for a fourth attempt last up to 25 s; then all must be finished. */
+const FINISH_MS_MAX = 60_000
 
 const SIGNALS = ['SIGKILL', 'SIGKILL', 'SIGTERM', 'SIGINT'] as const
 
+type Signal = (typeof SIGNALS)[number]
+type Started = Awaited<ReturnType<KillCycles['start']>>
+
+/** A process that prints no address has none of these times. */
+const NEVER = Number.POSITIVE_INFINITY
+
 /** Starts and ends a txhook on one data directory, again and again, under load; then checks all. */
-export async function runKillCycles({ cycles, seed, faketime, target }: KillOptions) {
+export async function runKillCycles(options: KillOptions) {
+  const { cycles, seed, target } = options
   await commandOf('compiled')
   using directory = temporaryDirectory()
-  const random = randomFrom(seed)
-  const history = new KillHistory()
-  const load = killLoad(history, randomFrom(seed + 1))
-  const counts = { SIGKILL: 0, SIGTERM: 0, SIGINT: 0, early: 0, steps: 0 }
-  const data = `${directory.path}/data`
+  const run = new KillCycles(directory.path, options)
+  for (let n = 0; n < cycles; n++) await run.cycle(n)
+  await run.finish()
+  const { history, counts } = run
+  checkHistory({ data: join(directory.path, 'data'), history, target, maxAttempts: MAX_ATTEMPTS })
+  const sent = history.known.size
+  const acknowledged = history.acknowledged.length
+  const { violations } = history
+  return { counts: { cycles, seed, ...counts, sent, acknowledged }, violations }
+}
 
-  async function start(delayMs: number, stepS: number) {
+class KillCycles {
+  readonly history = new KillHistory()
+  readonly counts = { SIGKILL: 0, SIGTERM: 0, SIGINT: 0, early: 0, steps: 0 }
+  readonly #directory: string
+  readonly #options: KillOptions
+  readonly #random: () => number
+  readonly #load: Load
+
+  constructor(directory: string, options: KillOptions) {
+    this.#directory = directory
+    this.#options = options
+    this.#random = randomFrom(options.seed)
+    this.#load = killLoad(this.history, randomFrom(options.seed + 1))
+  }
+
+  /** A process with a wall clock that is off by `stepS`. */
+  async start(delayMs: number, stepS: number) {
+    const { target, faketime } = this.#options
     const how = target
       ? ['--target-url', target.url, '--max-attempts', `${MAX_ATTEMPTS}`]
       : ['--processing-delay-ms', `${delayMs}`]
-    const environment =
-      faketime === undefined || stepS === 0
-        ? undefined
-        : {
-            LD_PRELOAD: faketime,
-            FAKETIME: `${stepS < 0 ? '' : '+'}${stepS}s`,
-            FAKETIME_DONT_FAKE_MONOTONIC: '1',
-          }
-    const never = Number.POSITIVE_INFINITY
-    const run: Run = { delayMs, spawnedAt: performance.now(), upAt: never, downAt: never }
-    history.runs.push(run)
+    const environment: Record<string, string> = {}
+    if (faketime !== undefined && stepS !== 0) {
+      const FAKETIME = `${stepS < 0 ? '' : '+'}${stepS}s`
+      const clock = { LD_PRELOAD: faketime, FAKETIME, FAKETIME_DONT_FAKE_MONOTONIC: '1' }
+      Object.assign(environment, clock)
+      this.counts.steps++
+    }
+    const spawnedAt = performance.now()
+    const run: Run = { delayMs, spawnedAt, upAt: NEVER, downAt: NEVER, endedAt: NEVER }
+    this.history.runs.push(run)
+    this.#load.stopping = false
     const args = ['serve', '--port', '0', ...how]
-    return {
-      run,
-      ...(await spawnTxhook({ cwd: directory.path, args, ...(environment && { environment }) })),
-    }
-  }
-  type Started = Awaited<ReturnType<typeof start>>
-
-  /** Ends a process, and looks at how it ended and at what is on the disk then. */
-  async function end(
-    { run, process, ended }: Started,
-    signal: (typeof SIGNALS)[number],
-    cut: boolean,
-  ) {
-    const served = run.upAt !== Number.POSITIVE_INFINITY
-    load.stopping = signal !== 'SIGKILL'
-    run.downAt = performance.now()
-    if (process.exitCode !== null || process.signalCode !== null)
-      history.violations.push('it ended by itself')
-    process.kill(signal)
-    if (target) target.hangs = !load.stopping || cut
-    if (load.stopping && !cut) target?.release(200)
-    const { exitCode, stdout, stderr } = await ended
-    const ms = performance.now() - run.downAt
-    target?.release(undefined)
-    if (target) target.hangs = true
-    // Until it listens for signals, they end it.
-    const codes = {
-      SIGKILL: [137],
-      SIGTERM: served ? [0] : [0, 143],
-      SIGINT: served ? [0] : [0, 130],
-    }
-    if (
-      !codes[signal].includes(exitCode) ||
-      ms > STOP_MS_MAX ||
-      stderr !== '' ||
-      /"ERROR"/.test(stdout)
-    )
-      history.violations.push(JSON.stringify({ signal, served, exitCode, ms, stderr, stdout }))
-    const snapshot = { data, history, target, orderly: served && exitCode === 0 }
-    checkSnapshot(snapshot)
+    return { run, ...(await spawnTxhook({ cwd: this.#directory, args, environment })) }
   }
 
-  async function cycle(n: number): Promise<void> {
-    const cut = target !== undefined && n % CUT_EVERY === CUT_EVERY - 1
+  async #addressOf({ run, url, ended }: Started): Promise<string> {
+    const address = await url
+    if (address === undefined) throw new Error(`did not start: ${JSON.stringify(await ended)}`)
+    run.upAt = performance.now()
+    return address
+  }
+
+  /** Starts a process and ends it at any moment. */
+  async cycle(n: number): Promise<void> {
+    const random = this.#random
+    const cut = this.#options.target !== undefined && n % CUT_EVERY === CUT_EVERY - 1
     const signal = cut ? 'SIGTERM' : (SIGNALS[Math.floor(random() * SIGNALS.length)] ?? 'SIGKILL')
-    const stepS = random() < 0.5 ? 0 : Math.round((random() - 0.5) * 7_200)
-    const started = await start(random() < 0.2 ? 0 : Math.round(random() * DELAY_MS_MAX), stepS)
-    counts[signal]++
-    if (faketime !== undefined && stepS !== 0) counts.steps++
-    load.stopping = false
+    const stepS = random() < 0.5 ? 0 : Math.round((random() - 0.5) * 2 * STEP_S_MAX)
+    const delayMs = random() < 0.2 ? 0 : Math.round(random() * DELAY_MS_MAX)
+    const started = await this.start(delayMs, stepS)
     if (!cut && random() < 0.2) {
-      counts.early++
+      this.counts.early++
       // Nothing is waited for: the moment is to be any.
       await Bun.sleep(random() * EARLY_MS_MAX)
-      return end(started, signal, cut)
+      return this.#end(started, signal, cut)
     }
-    const url = await started.url
-    if (url === undefined) throw new Error(`did not start: ${JSON.stringify(await started.ended)}`)
-    started.run.upAt = performance.now()
+    const url = await this.#addressOf(started)
     const posts = Math.floor(random() * POSTS_MAX) + 1
-    const moment = Promise.withResolvers<void>()
-    let answers = Math.floor(random() * posts) + 1
-    const byTime = random() < 0.5
-    const posting = load.post(url, posts, () => {
-      if (--answers === 0 && !byTime) moment.resolve()
+    const answered = Promise.withResolvers<void>()
+    let left = Math.floor(random() * posts) + 1
+    const posting = this.#load.post(url, posts, () => {
+      if (--left === 0) answered.resolve()
     })
-    const watching = load.watch(url, async () => false)
-    await Promise.race([byTime ? Bun.sleep(random() * LATE_MS_MAX) : moment.promise, started.ended])
-    await end(started, signal, cut)
+    const watching = this.#load.watch(url, async () => false)
+    const moment = random() < 0.5 ? Bun.sleep(random() * LATE_MS_MAX) : answered.promise
+    await Promise.race([moment, started.ended])
+    await this.#end(started, signal, cut)
     await Promise.all([posting, watching])
   }
 
-  /** Lets all be finished, by the right clock, and checks it through the API too. */
-  async function finish(): Promise<void> {
-    if (target) target.well = true
-    const started = await start(0, 0)
-    load.stopping = false
-    const url = await started.url
-    if (url === undefined) throw new Error(`did not start: ${JSON.stringify(await started.ended)}`)
-    started.run.upAt = performance.now()
-    await load.watch(url, async () => (await unfinishedOf(url)) === 0)
-    await checkPages(url, history)
-    await end(started, 'SIGTERM', false)
+  /** Ends a process, and looks at how it ended and at what is on the disk then. */
+  async #end({ run, process, ended }: Started, signal: Signal, cut: boolean): Promise<void> {
+    const { target } = this.#options
+    const { violations } = this.history
+    const served = run.upAt !== NEVER
+    const stopping = signal !== 'SIGKILL'
+    this.counts[signal]++
+    this.#load.stopping = stopping
+    if (process.exitCode !== null || process.signalCode !== null)
+      violations.push('it ended by itself')
+    run.downAt = performance.now()
+    process.kill(signal)
+    if (target) target.hangs = !stopping || cut
+    if (stopping && !cut) target?.release(200)
+    const { exitCode, stdout, stderr } = await ended
+    run.endedAt = performance.now()
+    const ms = run.endedAt - run.downAt
+    target?.release(undefined)
+    if (target) target.hangs = true
+    const inTime = ms < STOP_MS_MAX
+    const quiet = stderr === '' && !stdout.includes('"ERROR"')
+    // Until it listens for signals, they end it.
+    const early = signal === 'SIGTERM' ? 143 : 130
+    const asAsked = stopping ? exitCode === 0 || (!served && exitCode === early) : exitCode === 137
+    if (!asAsked || !inTime || !quiet)
+      violations.push(JSON.stringify({ signal, served, exitCode, ms, stderr, stdout }))
+    const data = join(this.#directory, 'data')
+    const orderly = served && exitCode === 0
+    checkSnapshot({ data, history: this.history, target, orderly })
   }
 
-  for (let n = 0; n < cycles; n++) await cycle(n)
-  await finish()
-  checkHistory({ data, history, target, maxAttempts: MAX_ATTEMPTS })
-
-  return {
-    counts: {
-      ...counts,
-      cycles,
-      seed,
-      sent: history.known.size,
-      acknowledged: history.acknowledged.length,
-    },
-    calls: target?.calls.length,
-    violations: history.violations,
+  /** Lets all be finished, by the right clock, and checks it through the API too. */
+  async finish(): Promise<void> {
+    const { target } = this.#options
+    if (target) target.well = true
+    const started = await this.start(0, 0)
+    const url = await this.#addressOf(started)
+    const until = performance.now() + FINISH_MS_MAX
+    const over = async () => (await unfinishedOf(url)) === 0 || performance.now() > until
+    await this.#load.watch(url, over)
+    await checkPages(url, this.history)
+    await this.#end(started, 'SIGTERM', false)
   }
 }

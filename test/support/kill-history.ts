@@ -30,7 +30,7 @@ export type Shown = Omit<Sent, 'n'> & {
   extra: { n: number }
 }
 
-/** How often answers showed a state matters not: when it was first answered and last asked for. */
+/** When a state was first in an answer, and when an answer that had it was last asked for. */
 type Seen = { firstAnswered: number; lastAsked: number }
 
 export type Known = {
@@ -51,6 +51,7 @@ export type Run = {
   upAt: number
   /** The signal that ended it was sent. */
   downAt: number
+  endedAt: number
 }
 
 /** From here on the positions are of final states. */
@@ -133,7 +134,7 @@ export class KillHistory {
   /** The delays of the processes that were there at some moment between two. */
   delaysBetween(from: number, to: number): number[] {
     return this.runs
-      .filter(({ spawnedAt, downAt }) => spawnedAt <= to && downAt + STOP_MS_MAX >= from)
+      .filter(({ spawnedAt, endedAt }) => spawnedAt <= to && endedAt >= from)
       .map(({ delayMs }) => delayMs)
   }
 
@@ -143,9 +144,6 @@ export class KillHistory {
     )
   }
 }
-
-/** After its signal a process may work on for so long. */
-const STOP_MS_MAX = 200
 
 /** Numbers from 0 to 1, less than 1, that follow from the seed (mulberry32). */
 export function randomFrom(seed: number): () => number {

@@ -8,7 +8,7 @@ export type Load = {
   post(url: string, count: number, onAnswer: () => void): Promise<void>
   /** Asks for the states again and again, until the server is gone or `done` says so. */
   watch(url: string, done: () => Promise<boolean>): Promise<void>
-  /** How many posts the server may have refused because it was stopping. */
+  /** Whether the server is stopping, and may refuse webhooks for that. */
   stopping: boolean
 }
 
