@@ -24,8 +24,14 @@ export type Clock = {
 /** The present, by both kinds of time. */
 export type Now = { wall: number; steady: number }
 
-/** `id`: that of this start of the machine. `ms`: the time since, which no step of a clock changes. */
-export type Boot = { id: string; ms: number }
+/**
+ * `id`: that of this start of the machine. `ms`: the time since, which no step of a clock changes; it
+ * is read in steps of `stepMs`, rounded down.
+ */
+export type Boot = { id: string; ms: number; stepMs?: number }
+
+/** Linux says it in hundredths of a second. */
+const BOOT_STEP_MS = 10
 
 /** setTimeout takes a signed 32-bit number of milliseconds; a longer one fires at once. */
 const TIMEOUT_MS_MAX = 2 ** 31 - 1
@@ -100,7 +106,9 @@ function readBoot(): Boot | undefined {
   try {
     const id = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
     const seconds = Number.parseFloat(readFileSync('/proc/uptime', 'utf8'))
-    return id === '' || Number.isNaN(seconds) ? undefined : { id, ms: Math.round(seconds * 1000) }
+    return id === '' || Number.isNaN(seconds)
+      ? undefined
+      : { id, ms: Math.round(seconds * 1000), stepMs: BOOT_STEP_MS }
   } catch {
     return undefined
   }

@@ -43,7 +43,8 @@ export function continueSteadyTime(
   const behind_ms = newestTime - estimate
   const steady = Math.max(estimate, newestTime)
   clock.setSteady(steady)
-  const sinceBoot = continued ? sameBoot : boot ? steady - boot.ms : null
+  // `boot.ms` may be this much behind: taken off, or the next process could end a wait too early.
+  const sinceBoot = continued ? sameBoot : boot ? steady - boot.ms - (boot.stepMs ?? 0) : null
   const bootId = boot?.id ?? null
 
   const wallAhead = () => {
