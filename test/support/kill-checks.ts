@@ -4,8 +4,8 @@ import { contentOf, FINAL, type KillHistory, type Known, type Shown } from './ki
 import { BY_STOP, type Checked, callsOf, rowsOf } from './kill-snapshot.ts'
 import type { KillTarget } from './kill-target.ts'
 
-/** How far the clock that goes on over restarts may be off: it is read in steps of 10 ms. */
-const CLOCK_MS = 50
+/** How much earlier a wait may end: schedules are in whole ms. */
+const CLOCK_MS = 2
 const LATE_MS_MAX = 1_000
 
 type AttemptRow = {
