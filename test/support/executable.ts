@@ -85,6 +85,12 @@ export async function startTxhook(options: RunOptions): Promise<RunningTxhook> {
   }
 }
 
+/** Starts a process and doesn't wait for its address; undefined comes when it printed none. */
+export async function spawnTxhook(options: RunOptions) {
+  const { address, ended, process } = await spawn(options)
+  return { process, ended, url: Promise.race([address, ended.then(() => undefined)]) }
+}
+
 async function spawn({ variant = 'compiled', args = [], environment, cwd, under }: RunOptions) {
   const command = [...(under ?? []), ...(await commandOf(variant)), ...args]
   const child = Bun.spawn(command, {
