@@ -12,16 +12,23 @@ export type Output = {
    */
   print(text: string): boolean
   printError(text: string): void
-  /** Prints a line of the log. One that can't be written is lost: the service goes on. */
+  /**
+   * Prints a line of the log. One that can't be written is lost, and so is one that no reader takes
+   * from a full pipe within a second; a pipe that blocks is waited for.
+   */
   printLog(line: string): void
 }
 
-/** For another process to empty a pipe that doesn't block. */
+/** Between two tries to write to a full pipe that doesn't block. */
 const PIPE_FULL_MS = 5
+
+/** How long the service waits for the reader of its log, once. */
+const LOG_WAIT_MS_MAX = 1_000
 
 /** Writes to these file descriptors, at once: no text is left behind when the process ends. */
 export function openOutput(stdout = 1, stderr = 2): Output {
   let brokenLine = false
+  let isStuck = false
   return {
     print(text) {
       const { error } = write(stdout, `${text.trimEnd()}\n`)
@@ -33,7 +40,9 @@ export function openOutput(stdout = 1, stderr = 2): Output {
     printError: (text) => void write(stderr, `${text.trimEnd()}\n`),
     printLog(line) {
       const text = `${line.trimEnd()}\n`
-      const { error, bytes } = write(stdout, brokenLine ? `\n${text}` : text)
+      const waitMsMax = isStuck ? 0 : LOG_WAIT_MS_MAX
+      const { error, bytes } = write(stdout, brokenLine ? `\n${text}` : text, waitMsMax)
+      isStuck = error?.code === 'EAGAIN'
       // The rest of a line is lost, but not the line after it.
       if (error === undefined) brokenLine = false
       else if (bytes > 0) brokenLine = true
@@ -42,16 +51,22 @@ export function openOutput(stdout = 1, stderr = 2): Output {
 }
 
 /** Writes a text whole. Returns how many bytes went out before an error. */
-function write(fd: number, text: string): { bytes: number; error?: NodeJS.ErrnoException } {
+function write(
+  fd: number,
+  text: string,
+  waitMsMax = Number.POSITIVE_INFINITY,
+): { bytes: number; error?: NodeJS.ErrnoException } {
   const all = Buffer.from(text)
   let bytes = 0
+  let waitedMs = 0
   while (bytes < all.length) {
     try {
       bytes += writeSync(fd, all, bytes)
     } catch (thrown) {
       const error = thrown as NodeJS.ErrnoException
-      if (error.code !== 'EAGAIN') return { bytes, error }
+      if (error.code !== 'EAGAIN' || waitedMs >= waitMsMax) return { bytes, error }
       Bun.sleepSync(PIPE_FULL_MS)
+      waitedMs += PIPE_FULL_MS
     }
   }
   return { bytes }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Command } from 'commander'
+import { systemClock } from '../clock.ts'
 import { parseNamed } from '../config/read-config.ts'
 import { signedHeaders } from '../domain/standard-webhooks.ts'
 import { httpUrl } from '../domain/values.ts'
@@ -36,7 +37,9 @@ export function addSend(program: Command, deps: VerbDeps): void {
       })
       const id = `msg_${randomUUID()}`
       const [secret] = config.webhookSecrets
-      const headers = secret ? signedHeaders(secret, id, Date.now(), Buffer.from(body)) : {}
+      const headers = secret
+        ? signedHeaders(secret, id, systemClock().now().wall, Buffer.from(body))
+        : {}
       // Without the query, which may contain a token.
       const where = `${url.origin}${url.pathname}`
       const answer = await ask(url, { method: 'POST', body, headers }).catch((error: Error) => {

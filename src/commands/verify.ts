@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
+import { systemClock } from '../clock.ts'
 import {
   encodeSecret,
   headerNames,
@@ -23,7 +24,7 @@ export function addVerify(program: Command, deps: VerbDeps): void {
       if (keys.length === 0)
         throw new ExitError(EXIT.usage, 'verify needs the secrets: set --webhook-secrets')
       const headers = parseHeaders(read(headersFile).toString())
-      verify({ headers, body: read(bodyFile), keys, now: Date.now() }, deps)
+      verify({ headers, body: read(bodyFile), keys, now: systemClock().now().wall }, deps)
     })
 }
 
