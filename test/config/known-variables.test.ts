@@ -52,6 +52,6 @@ test.each([
 })
 
 test('other variables of Bun are not', () => {
-  const environment = { BUN_INSTALL: '/root/.bun', BUN_TMPDIR: '/tmp', BUN_CONFIG_TOKEN: 'x' }
+  const environment = { BUN_INSTALL: '/home/user/.bun', BUN_TMPDIR: '/tmp', BUN_CONFIG_TOKEN: 'x' }
   expect(readConfig({}, environment)).toEqual(readConfig({}, {}))
 })

@@ -58,3 +58,8 @@ export function syncPath(path: string): void {
     closeSync(file)
   }
 }
+
+/** In bytes; 0 where there is no such file. */
+export function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
+}

@@ -4,9 +4,10 @@
  */
 
 import type { Database } from 'bun:sqlite'
-import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { EXIT, StartError } from '../../../exit.ts'
 import { pragma, userVersion } from './connection.ts'
+import { sizeOf } from './durable-files.ts'
 import { APPLICATION_ID, MIGRATIONS } from './migrations.ts'
 import { isDamaged } from './sqlite-errors.ts'
 import { readCommittedLog } from './wal-file.ts'
@@ -134,8 +135,4 @@ function readHeader(path: string): Buffer {
     closeSync(file)
   }
   return header
-}
-
-function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
 }

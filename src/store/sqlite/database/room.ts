@@ -1,6 +1,7 @@
-import { closeSync, ftruncateSync, openSync, rmSync, statSync, writeSync } from 'node:fs'
+import { closeSync, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
+import { sizeOf } from './durable-files.ts'
 import { sqliteCode } from './sqlite-errors.ts'
 
 /** A disk, a quota, a limit on the size of files: RLIMIT_FSIZE, or the file system's own. */
@@ -70,8 +71,4 @@ function incompressible(length: number): Uint8Array {
     words[i] = word
   }
   return new Uint8Array(words.buffer)
-}
-
-function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
 }
