@@ -43,6 +43,11 @@ export type ProblemCode = keyof typeof PROBLEMS
 /** What is wrong with one part of the request. */
 export type ProblemPart = { path: string; code: string; message: string }
 
+/** The part for a parameter or member that its path does not take. */
+export function unknownPart(path: string): ProblemPart {
+  return { path, code: 'unknown', message: 'is unknown here' }
+}
+
 /** An error to throw from anywhere below a route: it becomes the answer. */
 export class Problem extends Error {
   override readonly name = 'Problem'

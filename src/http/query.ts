@@ -6,7 +6,7 @@
 import { FILTERS, textUpTo } from '../domain/filter.ts'
 import { TRANSACTION_ID_LENGTH_MAX } from '../domain/transaction.ts'
 import { BadValue, throwBadValue, wholeNumber } from '../domain/values.ts'
-import { INVALID_CURSOR, invalidQuery, Problem, type ProblemPart } from './problem.ts'
+import { INVALID_CURSOR, invalidQuery, Problem, type ProblemPart, unknownPart } from './problem.ts'
 
 export const LIMIT_DEFAULT = 50
 export const LIMIT_MAX = 250
@@ -130,6 +130,6 @@ export function readParameters<Name extends Parameter>(
       errors.push({ path, code: 'value', message: error.message })
     }
   }
-  for (const path of unknown) errors.push({ path, code: 'unknown', message: 'is unknown here' })
+  for (const path of unknown) errors.push(unknownPart(path))
   return values as ParameterValues<Name>
 }

@@ -8,7 +8,7 @@ import type { Log } from '../../telemetry/log.ts'
 import { actorOf } from '../access.ts'
 import { type JsonBodyDeps, readJsonObject, wrongType } from '../json-object.ts'
 import { authenticatedErrors, requestBody, success } from '../openapi/responses.ts'
-import { Problem, type ProblemPart } from '../problem.ts'
+import { Problem, type ProblemPart, unknownPart } from '../problem.ts'
 import { readTransactionId } from '../query.ts'
 import { throwNotFailed, throwNotFound, transactionResponse } from '../response.ts'
 
@@ -81,9 +81,7 @@ async function readNote(request: Request, deps: HandledDeps): Promise<string> {
   const isObject = errors.length === 0
   if (isObject && typeof note !== 'string') errors.push(wrongType('note', note, 'a string'))
   if (typeof note === 'string') checkLength(note, errors)
-  for (const path of Object.keys(others)) {
-    errors.push({ path, code: 'unknown', message: 'is unknown here' })
-  }
+  for (const path of Object.keys(others)) errors.push(unknownPart(path))
   if (errors.length === 0) return note as string
   const detail = 'The body is not a valid note: `errors` names every fault.'
   throw new Problem('invalid_parameters', detail, { errors })

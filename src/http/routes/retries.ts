@@ -7,7 +7,7 @@ import type { Log } from '../../telemetry/log.ts'
 import { actorOf } from '../access.ts'
 import { type JsonBodyDeps, objectAt, readJsonObject, wrongType } from '../json-object.ts'
 import { authenticatedErrors, requestBody, success } from '../openapi/responses.ts'
-import { Problem, type ProblemPart } from '../problem.ts'
+import { Problem, type ProblemPart, unknownPart } from '../problem.ts'
 import { readParameters, readQuery, readTransactionId } from '../query.ts'
 import { throwNotFailed, throwNotFound, transactionResponse } from '../response.ts'
 
@@ -138,9 +138,7 @@ async function readRetry(request: Request, deps: RetryDeps) {
     errors.push({ path: 'filter.status', code: 'value', message })
   }
   if (typeof dry_run !== 'boolean') errors.push(wrongType('dry_run', dry_run, 'true or false'))
-  for (const path of Object.keys(others)) {
-    errors.push({ path, code: 'unknown', message: 'is unknown here' })
-  }
+  for (const path of Object.keys(others)) errors.push(unknownPart(path))
   if (errors.length > 0) throw invalidRetry(errors)
   return { filter: parameters, dryRun: dry_run === true }
 }
