@@ -1,6 +1,6 @@
 /**
  * The benchmark: `bun run bench`, with `--only ingest,drain` for a part of it, `--rounds N`,
- * `--json` for machines, and `--write` to keep the table in results.md, which says what it means.
+ * `--before EXECUTABLE` to compare with an earlier one, `--json` for machines, and `--write` to keep the table in results.md, which says what it means.
  */
 
 import { cpus, totalmem } from 'node:os'
@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util'
 import { measureDrain } from './drained.ts'
 import { measureGrowth } from './growth.ts'
 import { measureIngest } from './ingest.ts'
+import { measureOpenLoop } from './open-loop.ts'
 import { measureOutage } from './outage.ts'
 import { buildTxhook, hasProc } from './processes.ts'
 import { measureIdle, measureStart } from './rest.ts'
@@ -18,6 +19,7 @@ import { measureWholeWay } from './whole-way.ts'
 
 const PARTS: Record<string, (txhook: string, options: Options) => Promise<Measurement[]>> = {
   ingest: measureIngest,
+  'open-loop': measureOpenLoop,
   drain: measureDrain,
   'whole-way': measureWholeWay,
   growth: measureGrowth,
@@ -30,6 +32,7 @@ const PARTS: Record<string, (txhook: string, options: Options) => Promise<Measur
 const { values } = parseArgs({
   options: {
     only: { type: 'string', default: Object.keys(PARTS).join(',') },
+    before: { type: 'string' },
     rounds: { type: 'string', default: '3' },
     json: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
@@ -46,7 +49,7 @@ const measurements: Measurement[] = []
 for (const name of values.only.split(',')) {
   const measure = PARTS[name] ?? fail(`There is no part ${name}: ${Object.keys(PARTS).join(', ')}`)
   process.stderr.write(`${name} …\n`)
-  measurements.push(...(await measure(txhook, { rounds })))
+  measurements.push(...(await measure(txhook, { rounds, before: values.before })))
 }
 
 const table = `${machine}\n\n${tableOf(measurements)}`

@@ -1,4 +1,4 @@
-import { newDirectory, runScript } from './processes.ts'
+import { newDirectory, runScript, SERVER_CORE } from './processes.ts'
 import { seed } from './seed.ts'
 import { type Measurement, median, type Options } from './table.ts'
 
@@ -15,7 +15,7 @@ export async function measureDrain(_txhook: string, { rounds }: Options): Promis
     ] as const) {
       const dataDir = newDirectory()
       await seed(dataDir, { due: JOBS })
-      figures.push(await runScript<number>('drain.ts', mode, dataDir))
+      figures.push(await runScript<number>(SERVER_CORE, 'drain.ts', mode, dataDir))
     }
   }
   const ratio = median(scheduler.map((perS, i) => perS / (bare[i] as number)))

@@ -1,4 +1,12 @@
-import { LONG_DELAY, load, newDirectory, runScript, type Server, startServer } from './processes.ts'
+import {
+  LONG_DELAY,
+  load,
+  newDirectory,
+  runScript,
+  SERVER_CORE,
+  type Server,
+  startServer,
+} from './processes.ts'
 import { seed } from './seed.ts'
 import { type Measurement, median, type Options } from './table.ts'
 
@@ -82,8 +90,8 @@ async function measureClaims({ rounds }: Options): Promise<Measurement> {
   await seed(crowded, { due: DUE, waiting: 10_000_000 })
   const times: { alone: number[]; crowded: number[] } = { alone: [], crowded: [] }
   for (let round = 0; round < rounds; round++) {
-    times.alone.push(await runScript<number>('claim.ts', alone))
-    times.crowded.push(await runScript<number>('claim.ts', crowded))
+    times.alone.push(await runScript<number>(SERVER_CORE, 'claim.ts', alone))
+    times.crowded.push(await runScript<number>(SERVER_CORE, 'claim.ts', crowded))
   }
   const ratio = median(times.crowded.map((ms, i) => ms / (times.alone[i] as number)))
   const [few, many] = [times.alone, times.crowded].map((each) => median(each).toFixed(2))

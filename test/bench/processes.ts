@@ -98,9 +98,34 @@ export async function startFloor(): Promise<AsyncDisposable & { url: string }> {
   return { url, [Symbol.asyncDispose]: dispose }
 }
 
-/** Runs a script of the benchmark on the server's core, and returns the JSON that it prints. */
-export async function runScript<T>(script: string, ...args: string[]): Promise<T> {
-  const command = pinned(SERVER_CORE, [process.execPath, join(HERE, script), ...args])
+/** Compiles the physical limit, see limit.c. */
+export function buildLimit(): string {
+  const outfile = join(scratch, 'limit')
+  const command = ['cc', '-O2', '-o', outfile, join(HERE, 'limit.c')]
+  if (Bun.which('cc') === null)
+    throw new Error('The benchmark needs a C compiler: apt-get install gcc')
+  const { exitCode, stderr } = Bun.spawnSync(command)
+  if (exitCode !== 0) throw new Error(stderr.toString())
+  return outfile
+}
+
+/** Starts the physical limit on the server's core. */
+export async function startLimit(limit: string): Promise<AsyncDisposable & { url: string }> {
+  const port = await freePort()
+  const url = `http://127.0.0.1:${port}`
+  const command = pinned(SERVER_CORE, [limit, String(port), newDirectory()])
+  const child = Bun.spawn(command, { stdout: 'ignore', stderr: 'inherit' })
+  await answered(`${url}/webhook`, webhook('first'), 202)
+  const dispose = async () => {
+    child.kill()
+    await child.exited
+  }
+  return { url, [Symbol.asyncDispose]: dispose }
+}
+
+/** Runs a script of the benchmark on a core, and returns the JSON that it prints. */
+export async function runScript<T>(core: number, script: string, ...args: string[]): Promise<T> {
+  const command = pinned(core, [process.execPath, join(HERE, script), ...args])
   const child = Bun.spawn(command, { stderr: 'inherit' })
   return JSON.parse(await child.stdout.text()) as T
 }

@@ -12,6 +12,8 @@ export type Measurement = {
 export type Options = {
   /** How often each comparison is made; the median counts. */
   rounds: number
+  /** An earlier executable to compare with, in turns. */
+  before?: string | undefined
 }
 
 /** The middle one, or the mean of the two in the middle. */
