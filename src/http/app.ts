@@ -3,13 +3,13 @@ import type { Config } from '../config/read-config.ts'
 import type { Log } from '../telemetry/log.ts'
 import { createAccessCheck, pathOf } from './access.ts'
 import { createBodyRoom } from './body.ts'
+import { commonHeaders, REQUEST_ID } from './json-response.ts'
 import {
   createFailureResponse,
   type FailureDeps,
   notFound,
   Problem,
   problemResponse,
-  REQUEST_ID,
 } from './problem.ts'
 import { type ConflictDeps, conflictRoutes } from './routes/conflicts.ts'
 import { docsRoutes } from './routes/docs.ts'
@@ -102,19 +102,20 @@ export function createApp(deps: AppDeps): App {
   return { fetch: (received, onLong) => answerAny(withHost(received), onLong) }
 }
 
-/** The headers of every answer. */
+/** An answer by `jsonResponse`, and no other, has a request id, and then all of them. */
 function withCommonHeaders(response: Response): Response {
   const { headers } = response
-  if (!headers.has(REQUEST_ID)) headers.set(REQUEST_ID, crypto.randomUUID())
-  if (!headers.has('cache-control')) headers.set('cache-control', 'no-store')
-  headers.set('x-content-type-options', 'nosniff')
+  if (headers.has(REQUEST_ID)) return response
+  for (const [name, value] of Object.entries(commonHeaders())) {
+    if (!headers.has(name)) headers.set(name, value)
+  }
   return response
 }
 
 /** Of a HEAD whose answer is a stream, Bun would say that the body is chunked. */
 function withoutBody({ method }: Request, response: Response): Response {
-  const isLong = response.headers.has('content-length')
-  return method === 'HEAD' && isLong ? new Response(null, response) : response
+  if (method !== 'HEAD' || !response.headers.has('content-length')) return response
+  return new Response(null, response)
 }
 
 /** Without a Host header, as in health checks by HTTP/1.0, Bun's URL is the path alone. */

@@ -1,3 +1,13 @@
+/** In every answer, in the body of a problem, and in its log entry where there is one. */
+export const REQUEST_ID = 'x-request-id'
+
+/** The headers of every answer, each with a request id of its own. */
+export const commonHeaders = (requestId: string = crypto.randomUUID()) => ({
+  [REQUEST_ID]: requestId,
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff',
+})
+
 /** In UTF-16 code units: with its head this always fits into the 16 KB that Bun gathers. */
 const SHORT_LENGTH_MAX = 4_000
 
@@ -13,10 +23,12 @@ export function jsonResponse(
   status = 200,
   headers: Readonly<Record<string, string>> = {},
 ): Response {
-  const type = { 'content-type': 'application/json;charset=utf-8' }
-  if (json.length <= SHORT_LENGTH_MAX) {
-    return new Response(json, { status, headers: { ...type, ...headers } })
+  const all: Record<string, string> = {
+    ...commonHeaders(headers[REQUEST_ID]),
+    'content-type': 'application/json;charset=utf-8',
+    ...headers,
   }
+  if (json.length <= SHORT_LENGTH_MAX) return new Response(json, { status, headers: all })
   const bytes = Buffer.from(json)
   const body = new ReadableStream(
     {
@@ -29,6 +41,6 @@ export function jsonResponse(
     { highWaterMark: bytes.byteLength + 1 },
   )
   // For a HEAD.
-  const length = { 'content-length': String(bytes.byteLength) }
-  return new Response(body, { status, headers: { ...type, ...length, ...headers } })
+  all['content-length'] = String(bytes.byteLength)
+  return new Response(body, { status, headers: all })
 }

@@ -7,7 +7,7 @@ import { STATUS_CODES } from 'node:http'
 import type { Clock } from '../clock.ts'
 import { InvalidCursor, StorageUnavailable } from '../store/store.ts'
 import type { Log } from '../telemetry/log.ts'
-import { jsonResponse } from './json-response.ts'
+import { jsonResponse, REQUEST_ID } from './json-response.ts'
 import { createRefusalLog } from './refusals.ts'
 
 /** Every error that is answered: its code, status and meaning. */
@@ -83,9 +83,6 @@ export function invalidQuery(errors: readonly ProblemPart[]): Problem {
   const detail = 'The query is not valid for this path: `errors` names every fault.'
   return new Problem('invalid_parameters', detail, { errors })
 }
-
-/** In every answer, in the body of a problem, and in its log entry where there is one. */
-export const REQUEST_ID = 'x-request-id'
 
 /** The answer to a request with a problem. */
 export function problemResponse({ code, message: detail, errors, headers }: Problem): Response {
