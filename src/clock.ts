@@ -88,16 +88,19 @@ export function systemClock({ wall: readWall, monotonic, boot }: TimeSources = S
     setSteady(time) {
       origin = time - monotonic()
     },
-    after(delay, callback) {
-      let timer: Timer
-      const arm = (left: number) => {
-        const step = Math.min(Math.max(left, 0), TIMEOUT_MS_MAX)
-        timer = setTimeout(() => (left > step ? arm(left - step) : callback()), step)
-      }
-      arm(delay)
-      return () => clearTimeout(timer)
-    },
+    after,
   }
+}
+
+/** `after` of the machine's clock. */
+export function after(delay: number, callback: () => void): () => void {
+  let timer: Timer
+  const arm = (left: number) => {
+    const step = Math.min(Math.max(left, 0), TIMEOUT_MS_MAX)
+    timer = setTimeout(() => (left > step ? arm(left - step) : callback()), step)
+  }
+  arm(delay)
+  return () => clearTimeout(timer)
 }
 
 /** Linux counts the time in which the machine sleeps too. Other systems have no id of their boot. */

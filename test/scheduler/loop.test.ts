@@ -9,7 +9,7 @@ import {
   type TestScheduler,
   testScheduler,
 } from '../support/scheduler.ts'
-import { firstValue } from '../support/store.ts'
+import { firstValue, sentTransaction } from '../support/store.ts'
 
 const YEAR_MS = 365 * 24 * 3_600_000
 
@@ -27,7 +27,9 @@ async function outcomeWithoutRoom(
 ): Promise<HangingCall> {
   await run.accept('a', 'HANG')
   const call = await processor.hanging()
-  // The rows behind it fill its page, which its error then doesn't fit into.
+  // The rows behind it fill its page, which its error then doesn't fit into, but a shorter one.
+  const extra = JSON.stringify('x'.repeat(700))
+  await run.store.accept(sentTransaction({ transactionId: 'large', extra }))
   await run.store.acceptAll(...Array.from({ length: 100 }, (_, i) => `${i}`))
   limitPages(run, 'full')
   const refused = run.clock.nextTimer()

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'bun:test'
 import { cpSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Counts } from '../../src/store/sqlite/counts.ts'
+import { PAGE_BYTES } from '../../src/store/sqlite/database/connection.ts'
 import type { Claimed, Settlement } from '../../src/store/store.ts'
 import { START } from '../support/clock.ts'
 import { temporaryDirectory } from '../support/service.ts'
@@ -280,9 +281,9 @@ describe('the sizes', () => {
     const after = await store.readings()
     expect(after.walBytes).toBeGreaterThan(before.walBytes + 50_000)
     expect(after.databaseBytes).toBeGreaterThan(before.databaseBytes + 45_000)
-    // The log's file has a header, and one for each page of 4 KiB.
-    const pages = after.walBytes / 4096
-    expect(statSync(join(store.dataDir, 'txhook.db-wal')).size).toBe(32 + pages * (4096 + 24))
+    // The log's file has a header, and one for each page.
+    const pages = after.walBytes / PAGE_BYTES
+    expect(statSync(join(store.dataDir, 'txhook.db-wal')).size).toBe(32 + pages * (PAGE_BYTES + 24))
     await store.close()
     expect(statSync(join(store.dataDir, 'txhook.db')).size).toBe(after.databaseBytes)
   })
@@ -292,6 +293,6 @@ describe('the sizes', () => {
     await first.accept(sentTransaction({ extra: JSON.stringify({ big: 'x'.repeat(50_000) }) }))
     await first.close()
     await using second = testStore({ dataDir: first.dataDir, clock: first.clock })
-    expect((await second.readings()).walBytes).toBeLessThanOrEqual(4096)
+    expect((await second.readings()).walBytes).toBeLessThanOrEqual(PAGE_BYTES)
   })
 })

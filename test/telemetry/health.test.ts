@@ -1,18 +1,20 @@
 import { describe, expect, test } from 'bun:test'
+import { PAGE_BYTES } from '../../src/store/sqlite/database/connection.ts'
 import { type TestService, testService, transactionBody } from '../support/service.ts'
 import { firstValue } from '../support/store.ts'
 
 const txn = (transaction_id: string, bytes: number) =>
   transactionBody({ transaction_id, note: 'x'.repeat(bytes) })
 
-/** Lets the database grow by so many pages of 4 KiB. */
-function limitPages({ store }: TestService, more: number): void {
+/** Lets the database grow by so many KiB. */
+function limitGrowth({ store }: TestService, more: number): void {
   const { client } = store.database
-  client.run(`PRAGMA max_page_count = ${pagesOf(store) + more}`)
+  const pages = ((kibOf(store) + more) * 1024) / PAGE_BYTES
+  client.run(`PRAGMA max_page_count = ${pages}`)
 }
 
-function pagesOf({ database }: TestService['store']): number {
-  return Number(firstValue(database.client, 'PRAGMA page_count'))
+function kibOf({ database }: TestService['store']): number {
+  return (Number(firstValue(database.client, 'PRAGMA page_count')) * PAGE_BYTES) / 1024
 }
 
 /** What `GET /` and `GET /readyz` say. */
@@ -31,7 +33,7 @@ async function nearlyFull(): Promise<TestService> {
   const service = testService()
   await service.start()
   expect((await service.post(txn('first', 10))).status).toBe(202)
-  limitPages(service, 6)
+  limitGrowth(service, 24)
   return service
 }
 
@@ -48,7 +50,7 @@ describe('a disk with room for a page, but not for the webhooks that come in', (
       service.clock.pass(1_000)
       expect(await health(service)).toEqual(ILL)
     }
-    limitPages(service, 1_000)
+    limitGrowth(service, 4_000)
     service.clock.pass(1_000)
     expect(await health(service)).toEqual(WELL)
   })
@@ -56,7 +58,7 @@ describe('a disk with room for a page, but not for the webhooks that come in', (
   test('is ready again when a webhook as large was accepted', async () => {
     await using service = await nearlyFull()
     expect((await service.post(txn('large', 60_000))).status).toBe(503)
-    limitPages(service, 16)
+    limitGrowth(service, 72)
     expect((await service.post(txn('large', 60_000))).status).toBe(202)
     // There is no room for another one, but none was refused since.
     expect(await health(service)).toEqual(WELL)
@@ -66,10 +68,10 @@ describe('a disk with room for a page, but not for the webhooks that come in', (
     await using service = await nearlyFull()
     expect((await service.post(txn('large', 60_000))).status).toBe(503)
     expect((await service.post(txn('smaller', 40_000))).status).toBe(503)
-    limitPages(service, 22)
+    limitGrowth(service, 88)
     service.clock.pass(1_000)
     expect(await health(service)).toEqual(ILL)
-    limitPages(service, 1_000)
+    limitGrowth(service, 4_000)
     service.clock.pass(1_000)
     expect(await health(service)).toEqual(WELL)
   })
@@ -79,20 +81,20 @@ describe('a disk with room for a page, but not for the webhooks that come in', (
     const counts = await service.store.readings()
     const refuse = async () => expect((await service.post(txn('large', 60_000))).status).toBe(503)
     await refuse()
-    const before = pagesOf(service.store)
+    const before = kibOf(service.store)
     for (let second = 0; second < 5; second++) {
       service.clock.pass(1_000)
       expect(await health(service)).toEqual(ILL)
     }
-    expect(pagesOf(service.store)).toBe(before)
-    limitPages(service, 1_000)
+    expect(kibOf(service.store)).toBe(before)
+    limitGrowth(service, 4_000)
     service.clock.pass(1_000)
     expect(await health(service)).toEqual(WELL)
-    // The pages of that write take the next webhook.
-    const after = pagesOf(service.store)
-    expect(after - before).toBeLessThan(40)
+    // The room of that write takes the next webhook.
+    const after = kibOf(service.store)
+    expect(after - before).toBeLessThan(160)
     expect((await service.post(txn('large', 60_000))).status).toBe(202)
-    expect(pagesOf(service.store)).toBe(after)
+    expect(kibOf(service.store)).toBe(after)
     const tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'scratch'"
     expect(firstValue(service.store.database.client, tables)).toBe(0)
     const { transactions } = await service.store.readings()
@@ -103,7 +105,7 @@ describe('a disk with room for a page, but not for the webhooks that come in', (
   test('really writes that much: all of it goes into the log', async () => {
     await using service = await nearlyFull()
     expect((await service.post(txn('large', 60_000))).status).toBe(503)
-    limitPages(service, 1_000)
+    limitGrowth(service, 4_000)
     service.clock.pass(1_000)
     const written = (await service.store.readings()).walBytes
     expect(await health(service)).toEqual(WELL)

@@ -10,7 +10,7 @@ import type { Transitions } from './transitions.ts'
 
 export type WorkDeps = {
   transitions: Transitions
-  commits: Pick<CommitQueue, 'write' | 'readLatest'>
+  commits: Pick<CommitQueue, 'write' | 'writeLater' | 'readLatest'>
   clock: Pick<Clock, 'now'>
 }
 
@@ -23,6 +23,8 @@ export function createWork(connection: Connection, deps: WorkDeps): Work {
   const { earliest, dueWaits, dueJobs } = prepareDue(connection)
   /** Numbers the claims of this process. Those of an earlier one are released at the start. */
   let claims = 0
+  /** More waits are due than one commit advances: no reason to let others gather. */
+  let behind = false
 
   function advance(now: Now, waitMs: number, limit: number) {
     const rows = dueWaits.all({ now: now.steady, limit })
@@ -60,7 +62,12 @@ export function createWork(connection: Connection, deps: WorkDeps): Work {
       // Only a start finds attempts of another process: this one has the data to itself.
       return { interrupted: 0, dueInMs }
     },
-    advanceWaits: (waitMs, limit) => commits.write(() => advance(clock.now(), waitMs, limit)),
+    async advanceWaits(waitMs, limit) {
+      const run = () => advance(clock.now(), waitMs, limit)
+      const advanced = await (behind ? commits.write(run) : commits.writeLater(run))
+      behind = advanced.more
+      return advanced
+    },
     async claim(limit, order) {
       const claim = ++claims
       const rows = await commits.write(() => claimDue(order, limit, clock.now(), claim))

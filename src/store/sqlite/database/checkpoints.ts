@@ -20,21 +20,23 @@ export type Checkpoints = {
 }
 
 /**
- * A checkpoint is due from this many pages of 4 KiB on. In a longer log more pages were written
- * repeatedly, and are copied once: each random id dirties a page of its own.
+ * A checkpoint is due from this length of the log on. In a longer one more pages were written
+ * repeatedly, and are copied once.
  */
-const DUE_PAGES = 16_000
+const DUE_BYTES = 64 * 1024 * 1024
 
 /** A log that wasn't copied whole is due again when it has grown by this. */
-const AGAIN_PAGES = 4_000
+const AGAIN_BYTES = 16 * 1024 * 1024
 
 /** Copied and synced in a few milliseconds. */
-const NEARLY_DONE_PAGES = 500
+const NEARLY_DONE_BYTES = 2 * 1024 * 1024
 
 /** @param path of the database that `client` has open */
 export function createCheckpoints(client: Database, path: string): Checkpoints {
   let worker: Worker | undefined
-  let duePages = DUE_PAGES
+  const { page_size } = pragma<{ page_size: number }>(client, 'page_size')
+  const pages = (bytes: number) => Math.floor(bytes / page_size)
+  let duePages = pages(DUE_BYTES)
   /** In pages: the length of the log, and how much of it is copied. */
   const state = () => pragma<{ log: number; checkpointed: number }>(client, 'wal_checkpoint(NOOP)')
   return {
@@ -44,7 +46,7 @@ export function createCheckpoints(client: Database, path: string): Checkpoints {
     },
     nearlyDone() {
       const { log, checkpointed } = state()
-      return log - checkpointed <= NEARLY_DONE_PAGES
+      return log - checkpointed <= pages(NEARLY_DONE_BYTES)
     },
     async run() {
       worker ??= new Worker(workerPath, { ref: false })
@@ -54,7 +56,7 @@ export function createCheckpoints(client: Database, path: string): Checkpoints {
       }
       // A reader or a full disk can keep a part from being copied: try again later.
       const { log, checkpointed } = state()
-      duePages = checkpointed < log ? log + AGAIN_PAGES : DUE_PAGES
+      duePages = checkpointed < log ? log + pages(AGAIN_BYTES) : pages(DUE_BYTES)
     },
     close: () => worker?.terminate(),
   }

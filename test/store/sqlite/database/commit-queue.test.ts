@@ -1,5 +1,6 @@
 import { describe, expect, spyOn, test } from 'bun:test'
 import { STATUSES } from '../../../../src/domain/transaction.ts'
+import { manualClock } from '../../../support/clock.ts'
 import {
   controlledSync,
   reasonOf,
@@ -232,6 +233,114 @@ describe('closing', () => {
     secondSync.resolve()
     await closed
     expect(await Promise.all([first, second])).toEqual(['first', 'second'])
+  })
+})
+
+describe('the interval between commits', () => {
+  /** A queue whose interval passes by its clock, and the sizes of its commits. */
+  function pacedQueue() {
+    const clock = manualClock()
+    const { after, monotonic } = clock
+    const it = testQueue({ after, monotonic })
+    let n = 0
+    const submit = (count: number) => submitAll(it, count, `${++n}-`)
+    const sizes = () => it.metrics.commits.map(({ batchSize }) => batchSize)
+    return { ...it, clock, submit, sizes, [Symbol.dispose]: () => it[Symbol.dispose]() }
+  }
+  type PacedQueue = ReturnType<typeof pacedQueue>
+
+  /** Several that came together: from now on more than one is expected. */
+  async function together(it: PacedQueue, count: number): Promise<void> {
+    await Promise.all(it.submit(count))
+    expect(it.sizes()).toEqual([count])
+  }
+
+  test('is none for a sender that waits for each answer, and none when idle', async () => {
+    using it = pacedQueue()
+    for (let n = 0; n < 5; n++) await Promise.all(it.submit(1))
+    it.clock.pass(1_000)
+    await Promise.all(it.submit(1))
+    expect(it.sizes()).toEqual([1, 1, 1, 1, 1, 1])
+    expect(it.clock.timers).toBe(0)
+  })
+
+  test('is waited for by fewer than lately came together, and they go with all that came', async () => {
+    using it = pacedQueue()
+    await together(it, 10)
+    const due = it.clock.nextTimer()
+    const first = it.submit(1)
+    await due
+    it.clock.pass(2)
+    const second = it.submit(5)
+    expect(await stateOf(Promise.race([...first, ...second]))).toBe('pending')
+    it.clock.pass(1)
+    await Promise.all([...first, ...second])
+    expect(it.sizes()).toEqual([10, 6])
+    expect(it.clock.timers).toBe(0)
+  })
+
+  test('is over when as many wait as lately came together', async () => {
+    using it = pacedQueue()
+    await together(it, 10)
+    const due = it.clock.nextTimer()
+    const first = it.submit(9)
+    await due
+    expect(await stateOf(Promise.race(first))).toBe('pending')
+    await Promise.all([...first, ...it.submit(1)])
+    expect(it.sizes()).toEqual([10, 10])
+    expect(it.clock.timers).toBe(0)
+  })
+
+  test('is over for a full batch, however many came together', async () => {
+    using it = pacedQueue()
+    const due = it.clock.nextTimer()
+    const all = it.submit(600)
+    await due
+    expect(it.sizes()).toEqual([256, 256])
+    it.clock.pass(3)
+    await Promise.all(all)
+    await Promise.all(it.submit(256))
+    expect(it.sizes()).toEqual([256, 256, 88, 256])
+  })
+
+  test('is none again for one sender, some commits after the others stopped', async () => {
+    using it = pacedQueue()
+    await together(it, 10)
+    let commits = 0
+    for (; commits < 200; commits++) {
+      const alone = it.submit(1)
+      if (it.clock.timers === 0) break
+      it.clock.pass(3)
+      await Promise.all(alone)
+    }
+    expect(commits).toBeGreaterThan(10)
+    expect(commits).toBeLessThan(100)
+    await Promise.all(it.submit(1))
+  })
+
+  test('holds for what nobody waits for, which goes with the next commit', async () => {
+    using it = pacedQueue()
+    await Promise.all(it.submit(1))
+    const due = it.clock.nextTimer()
+    const later = it.queue.writeLater(it.put('later'))
+    await due
+    expect(await stateOf(later)).toBe('pending')
+    await Promise.all([...it.submit(1), later])
+    expect(it.sizes()).toEqual([1, 2])
+    // It does not count as one that came together with another.
+    await Promise.all(it.submit(1))
+    expect(it.sizes()).toEqual([1, 2, 1])
+    const alone = it.queue.writeLater(it.put('alone'))
+    it.clock.pass(3)
+    expect(await alone).toBe('alone')
+  })
+
+  test('ends when the queue is closed', async () => {
+    using it = pacedQueue()
+    await together(it, 10)
+    const last = it.submit(1)
+    await it.queue.close()
+    expect(await Promise.all(last)).toHaveLength(1)
   })
 })
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { PAGE_BYTES } from '../../../../src/store/sqlite/database/connection.ts'
 import { openDatabase } from '../../../../src/store/sqlite/database/open-database.ts'
 import { abandonDatabase } from '../../../support/processes.ts'
 import { temporaryDirectory } from '../../../support/service.ts'
@@ -49,7 +50,7 @@ describe('a database that a crash left', () => {
     abandonDatabase(path, table, insert, 'PRAGMA wal_checkpoint(PASSIVE)')
     // A power cut in the middle of that checkpoint: its first page got there, the new ones didn't.
     const file = readFileSync(path)
-    expect(file.readUInt32BE(28) * 4096).toBe(file.length)
+    expect(file.readUInt32BE(28) * PAGE_BYTES).toBe(file.length)
     writeFileSync(path, file.subarray(0, before.length))
     const { client, close } = openDatabase(directory.path)
     expect(firstValue(client, 'PRAGMA integrity_check')).toBe('ok')
@@ -59,7 +60,7 @@ describe('a database that a crash left', () => {
 
   test.each([
     ['', 0],
-    [' and without the file’s last page', 4096],
+    [' and without the file’s last page', PAGE_BYTES],
   ])('with a hot rollback journal%s opens as it was before', (_, bytesLost) => {
     using directory = temporaryDirectory()
     const path = join(directory.path, 'txhook.db')

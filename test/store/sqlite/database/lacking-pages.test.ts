@@ -2,18 +2,18 @@ import { describe, expect, test } from 'bun:test'
 import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { EXIT, StartError } from '../../../../src/exit.ts'
+import { PAGE_BYTES as PAGE } from '../../../../src/store/sqlite/database/connection.ts'
 import { openDatabase } from '../../../../src/store/sqlite/database/open-database.ts'
 import { bytesOf } from '../../../support/files.ts'
 import { abandonDatabase, openElsewhere } from '../../../support/processes.ts'
 import { temporaryDirectory } from '../../../support/service.ts'
 import { firstValue } from '../../../support/store.ts'
 
-const PAGE = 4096
 const TABLE = 'CREATE TABLE notes (name TEXT) STRICT'
 const insert = (letter: string, length: number) =>
   `INSERT INTO notes VALUES (printf('%.*c', ${length}, '${letter}'))`
 
-/** A database of some 40 pages in the file, and a log beside it with a small change. */
+/** A database of some 150 pages in the file, and a log beside it with a small change. */
 function crashed(directory: string): string {
   const path = join(directory, 'txhook.db')
   const { client, close } = openDatabase(directory)
