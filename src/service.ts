@@ -79,11 +79,20 @@ export function openService(config: Config, deps: ServiceDeps): Service {
   const processor = deps.processor ?? createProcessor(config, clock)
   const hasTarget = processor.kind === 'call'
   const processing = hasTarget ? 'calls' : 'waits'
-  const how = { processing, simulate } as const
+  /** Nothing begins before the scheduler does, or after it. */
+  const firstWaitMs = () =>
+    processor.kind === 'wait' && scheduler.running ? processor.waitMs : undefined
+  const how = { processing, firstWaitMs, simulate } as const
   const store = openStore({ dataDir, clock, log, maxBacklog, ...how, metrics, onFatal })
   const { work } = store
   const common = { clock, log, random, metrics }
-  const scheduler = new Scheduler({ ...common, work, processor, concurrency, maxAttempts })
+  const scheduler: Scheduler = new Scheduler({
+    ...common,
+    work,
+    processor,
+    concurrency,
+    maxAttempts,
+  })
   let server: Bun.Server<undefined> | undefined
   let stopped: Promise<void> | undefined
   const stopping = () => stopped !== undefined

@@ -3,7 +3,7 @@
  * transactions. Each engine has a folder of its own beside this file.
  *
  * Every verb may reject with StorageUnavailable. Durations go in as ms; times that come out are wall
- * time in ms since the epoch. An answer is given only when what it says is on the disk.
+ * time in ms since the epoch. An answer is given only when the change that it tells of is on the disk.
  */
 
 import type { TransactionFilter } from '../domain/filter.ts'
@@ -15,7 +15,7 @@ import type {
 } from '../domain/transaction.ts'
 
 export type Store = {
-  /** Stores a webhook's transaction with a job that is due at once. */
+  /** Stores a webhook's transaction with a job, which is due at once or already waits. */
   accept(transaction: Transaction): Promise<Acceptance>
   /** The transaction with this `transaction_id`. */
   find(transactionId: string): Promise<StoredTransaction | undefined>
@@ -85,8 +85,9 @@ export type Work = {
    */
   tick(maxAttempts: number): Promise<{ interrupted: number; dueInMs: number | undefined }>
   /**
-   * For attempts that only wait: begins those that are due and ends those that have lasted
-   * `waitMs`, up to `limit` of both. `more`: others may be due as well.
+   * For attempts that only wait: begins those that are due, where they did not begin with the
+   * acceptance, and ends those that have lasted `waitMs`, up to `limit` of both. `more`: others may
+   * be due as well.
    */
   advanceWaits(
     waitMs: number,
@@ -130,7 +131,10 @@ export type Settlement =
 
 /** What became of a webhook. */
 export type Acceptance =
-  /** New: stored, with a job that is due at once. */
+  /**
+   * New: stored. It is shown as PENDING, as it is accepted, also where its first attempt begins with
+   * that.
+   */
   | { kind: 'accepted'; stored: StoredTransaction }
   /** Known: nothing is written. */
   | { kind: 'replayed'; stored: StoredTransaction }

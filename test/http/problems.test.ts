@@ -165,11 +165,11 @@ const PROVOCATIONS: Record<ProblemCode, Provocation> = {
   not_alive: {
     async provoke(service) {
       await service.start()
-      // A webhook would wake the scheduler at once.
       await service.store.accept(sentTransaction({ transactionId: 'a' }))
       service.store.database.client.run('PRAGMA query_only = ON')
       const ended = Promise.withResolvers<void>()
       const log = spyOn(service.log, 'error').mockImplementation(() => ended.resolve())
+      service.clock.pass(30_000)
       service.scheduler.wake()
       await ended.promise
       log.mockRestore()

@@ -6,7 +6,7 @@ import { createWork } from '../../src/store/sqlite/work.ts'
 import { START } from '../support/clock.ts'
 import { recordingLog } from '../support/log.ts'
 import { type HangingCall, scriptedCalls, testScheduler } from '../support/scheduler.ts'
-import { controlledSync, rowsOf, sentTransaction, testQueue } from '../support/store.ts'
+import { acceptOn, controlledSync, rowsOf, sentTransaction, testQueue } from '../support/store.ts'
 
 const names = (count: number) => Array.from({ length: count }, (_, i) => `txn_${i}`)
 
@@ -57,7 +57,8 @@ describe('a call', () => {
       random: () => 0,
     })
     const sent = sentTransaction({ extra: '{"script":["HANG"]}' })
-    const accepted = queue.write(() => transitions.accept(sent, clock.now()))
+    const accept = acceptOn(database, counts)
+    const accepted = queue.write(() => accept(sent, clock.now()))
     const acceptedSync = await disk.next()
     acceptedSync.resolve()
     await accepted

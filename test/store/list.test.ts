@@ -2,15 +2,13 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import type { TransactionFilter } from '../../src/domain/filter.ts'
 import type { StoredTransaction } from '../../src/domain/transaction.ts'
-import { createAccept } from '../../src/store/sqlite/accept.ts'
-import { createBacksteps } from '../../src/store/sqlite/backsteps.ts'
 import { createList } from '../../src/store/sqlite/list.ts'
 import { prepareScan } from '../../src/store/sqlite/scan.ts'
 import { ScanQueue } from '../../src/store/sqlite/scan-queue.ts'
-import { createTransitions } from '../../src/store/sqlite/transitions.ts'
 import { InvalidCursor, type Page, type PageRequest, type Store } from '../../src/store/store.ts'
 import { START } from '../support/clock.ts'
 import {
+  acceptOn,
   controlledSync,
   reasonOf,
   sentTransaction,
@@ -281,9 +279,7 @@ describe('a list', () => {
     const { queue, database, clock, counts } = parts
     const scan = prepareScan(database)
     const list = createList({ scan, scanQueue: new ScanQueue(), commits: queue, clock })
-    const transitions = createTransitions(database, counts)
-    const backsteps = createBacksteps(database)
-    const accept = createAccept(database, { counts, maxBacklog: 10, transitions, backsteps })
+    const accept = acceptOn(database, counts)
     const accepted = queue.write(() => accept(sentTransaction(), clock.now()))
     const sync = await disk.next()
     let answered = false

@@ -1,10 +1,9 @@
-import { describe, expect, test } from 'bun:test'
-import { createAccept } from '../../src/store/sqlite/accept.ts'
-import { createBacksteps } from '../../src/store/sqlite/backsteps.ts'
+import { describe, expect, spyOn, test } from 'bun:test'
 import { createTransitions } from '../../src/store/sqlite/transitions.ts'
 import { createWork } from '../../src/store/sqlite/work.ts'
 import { START } from '../support/clock.ts'
 import {
+  acceptOn,
   countsOf,
   rowsOf,
   sentTransaction,
@@ -162,18 +161,35 @@ describe('an advance', () => {
     expect(store.rows('attempts')).toMatchObject([failed, done, failed, done])
   })
 
+  test('takes part in the next commit that is due, unless more is due than one advances', async () => {
+    await using store = testStore()
+    const [now, later] = [spyOn(store.commits, 'write'), spyOn(store.commits, 'writeLater')]
+    await store.acceptAll('a', 'b', 'c', 'd')
+    now.mockClear()
+    for (const expected of [
+      { more: true, now: 0, later: 1 },
+      { more: true, now: 1, later: 1 },
+      { more: false, now: 2, later: 1 },
+      { more: false, now: 2, later: 2 },
+    ]) {
+      expect((await advance(store, WAIT_MS, 2)).more).toBe(expected.more)
+      expect(now).toHaveBeenCalledTimes(expected.now)
+      expect(later).toHaveBeenCalledTimes(expected.later)
+    }
+  })
+
   test('that is rolled back leaves nothing, and nothing counted', async () => {
     using parts = testQueue()
     const { queue, database, clock, counts, dataDir } = parts
     const transitions = createTransitions(database, counts)
-    const backsteps = createBacksteps(database)
-    const accept = createAccept(database, { counts, maxBacklog: 10, transitions, backsteps })
+    const accept = acceptOn(database, counts)
     /** What a commit returned before it was rolled back. */
     const rolledBack: unknown[] = []
     let failing = false
     const commits = {
       readLatest: <T>(query: () => T) => queue.readLatest(query),
-      write: <T>(work: () => T) =>
+      write: <T>(work: () => T) => commits.writeLater(work),
+      writeLater: <T>(work: () => T): Promise<T> =>
         queue.write(() => {
           const value = work()
           if (!failing) return value
@@ -231,5 +247,95 @@ describe('an advance', () => {
     expect(store.rows('jobs')).toEqual([])
     const outcomes = new Set(store.rows('attempts').map(({ outcome }) => outcome))
     expect(outcomes).toEqual(new Set(['done']))
+  })
+})
+
+describe('a first attempt that begins with the acceptance', () => {
+  const begins = { firstWaitMs: WAIT_MS }
+  const underWay = { finishedAt: null, outcome: null, httpStatus: null, detail: null }
+
+  test('is answered as PENDING, and is under way from then on, not yet written', async () => {
+    await using store = testStore(begins)
+    store.clock.stepWall(1000)
+    const accepted = await store.accept(sentTransaction())
+    expect(accepted).toMatchObject({
+      kind: 'accepted',
+      stored: { status: 'PENDING', attempts: 0, processingStartedAt: null },
+    })
+    const found = { status: 'PROCESSING', attempts: 1, processingStartedAt: START + 1000 }
+    expect(await store.find('txn_001')).toMatchObject(found)
+    expect(await store.accept(sentTransaction())).toMatchObject({ kind: 'replayed', stored: found })
+    expect(await store.attempts('txn_001')).toEqual([
+      { attempt: 1, startedAt: START + 1000, ...underWay },
+    ])
+    expect(store.rows('attempts')).toEqual([])
+    expect(await countsOf(store)).toMatchObject({ PENDING: 0, PROCESSING: 1 })
+    expect(await store.work.tick(8)).toEqual({ interrupted: 0, dueInMs: WAIT_MS })
+  })
+
+  test('is written when it ends, with when it began', async () => {
+    await using store = testStore(begins)
+    await store.acceptAll('a', 'b')
+    store.clock.pass(WAIT_MS + 3)
+    expect(await advance(store)).toEqual({ latenessMs: [3, 3], finished: 2, more: false })
+    const times = { startedAt: START, finishedAt: START + WAIT_MS + 3 }
+    const ended = { ...underWay, ...times, attempt: 1, outcome: 'done' as const }
+    expect(await store.attempts('a')).toEqual([ended])
+    expect(await store.attempts('b')).toEqual([ended])
+    expect(await store.find('a')).toMatchObject({
+      status: 'PROCESSED',
+      attempts: 1,
+      processingStartedAt: START,
+      processedAt: START + WAIT_MS + 3,
+    })
+    expect(store.rows('jobs')).toEqual([])
+  })
+
+  test('goes on after a restart, counted as before', async () => {
+    await using first = testStore(begins)
+    await first.acceptAll('a')
+    first.clock.pass(1_000)
+    await first.close()
+    const { dataDir, clock } = first
+    await using second = testStore({ ...begins, dataDir, clock })
+    expect(await second.work.start(8)).toEqual({ interrupted: 0 })
+    expect(await countsOf(second)).toMatchObject({ PENDING: 0, PROCESSING: 1 })
+    expect(await second.work.tick(8)).toEqual({ interrupted: 0, dueInMs: WAIT_MS - 1_000 })
+    clock.pass(WAIT_MS - 1_000)
+    expect(await advance(second)).toMatchObject({ finished: 1 })
+    expect(await second.attempts('a')).toMatchObject([{ startedAt: START, outcome: 'done' }])
+  })
+
+  test('is written before its call goes out, where a later start makes calls of it', async () => {
+    await using store = testStore(begins)
+    await store.acceptAll('a', 'b')
+    store.clock.pass(WAIT_MS)
+    const claimed = await store.work.claim(100, 'earliest')
+    expect(claimed).toMatchObject([{ attemptsUsed: 1 }, { attemptsUsed: 1 }])
+    expect(store.rows('attempts')).toMatchObject([
+      { id: 1, attempt: 1, started_at: START, outcome: null },
+      { id: 2, attempt: 1, started_at: START, outcome: null },
+    ])
+    for (const { claim } of claimed)
+      await store.work.settle(claim, { kind: 'done', httpStatus: 200 })
+    expect(store.rows('attempts')).toMatchObject([
+      { id: 1, attempt: 1, started_at: START, outcome: 'done', http_status: 200 },
+      { id: 2, attempt: 1, started_at: START, outcome: 'done', http_status: 200 },
+    ])
+  })
+
+  test('is not begun where a full backlog refuses it, nor by a batch that fails', async () => {
+    await using store = testStore({ ...begins, maxBacklog: 1 })
+    const one = store.accept(sentTransaction({ transactionId: 'a' }))
+    const bad = store.commits.write(() => {
+      throw new Error('bad')
+    })
+    await expect(bad).rejects.toThrow('bad')
+    expect(await one).toMatchObject({ kind: 'accepted' })
+    expect(await store.accept(sentTransaction({ transactionId: 'b' }))).toEqual({
+      kind: 'backlog_full',
+    })
+    expect(await countsOf(store)).toMatchObject({ PENDING: 0, PROCESSING: 1 })
+    expect(store.rows('jobs')).toHaveLength(1)
   })
 })

@@ -26,6 +26,10 @@ type Row = {
   attempts: number
 }
 
+/** A first attempt that only waits is written at its end. */
+const UNWRITTEN = `(t.status = 'PROCESSING' AND t.attempts = 1 AND j.claim IS NULL
+  AND NOT EXISTS (SELECT 1 FROM attempts WHERE attempts.id = t.id))`
+
 /** What must hold in the database at any moment, as SQL that finds what breaks it. */
 const INVARIANTS = {
   'unfinished without a job': `SELECT t.transaction_id FROM transactions t LEFT JOIN jobs j USING (id)
@@ -34,17 +38,20 @@ const INVARIANTS = {
     WHERE t.status IS NULL OR t.status NOT IN ('PENDING', 'PROCESSING')`,
   'twice there': 'SELECT transaction_id FROM transactions GROUP BY 1 HAVING count(*) > 1',
   'attempts that are not numbered from 1': `SELECT t.transaction_id FROM transactions t
-    LEFT JOIN attempts a USING (id) GROUP BY t.id
-    HAVING count(a.attempt) <> t.attempts OR coalesce(max(a.attempt), 0) <> t.attempts`,
+    LEFT JOIN jobs j USING (id) LEFT JOIN attempts a USING (id) GROUP BY t.id
+    HAVING count(a.attempt) <> t.attempts - ${UNWRITTEN}
+      OR coalesce(max(a.attempt), 0) <> t.attempts - ${UNWRITTEN}`,
   'PROCESSING and no attempt under way, or the reverse': `SELECT t.transaction_id FROM transactions t
-    LEFT JOIN attempts a ON a.id = t.id AND a.outcome IS NULL
-    GROUP BY t.id HAVING count(a.id) <> (t.status = 'PROCESSING')`,
+    LEFT JOIN jobs j USING (id) LEFT JOIN attempts a ON a.id = t.id AND a.outcome IS NULL
+    GROUP BY t.id HAVING count(a.id) + ${UNWRITTEN} <> (t.status = 'PROCESSING')`,
   'PROCESSED and not done once, or the reverse': `SELECT t.transaction_id FROM transactions t
     LEFT JOIN attempts a ON a.id = t.id AND a.outcome = 'done'
     GROUP BY t.id HAVING count(a.id) <> (t.status = 'PROCESSED')`,
   'attempts used up other than by those that no stop cut': `SELECT j.id, j.tries FROM jobs j
-    LEFT JOIN attempts a ON a.id = j.id AND a.detail IS NOT '${BY_STOP}'
-    GROUP BY j.id HAVING count(a.id) <> j.tries`,
+    JOIN transactions t USING (id) LEFT JOIN attempts a ON a.id = j.id AND a.detail IS NOT '${BY_STOP}'
+    GROUP BY j.id HAVING count(a.id) + ${UNWRITTEN} <> j.tries`,
+  'indexed, but not in the index': `SELECT t.transaction_id FROM transactions t, indexed
+    WHERE t.id <= up_to AND t.id NOT IN (SELECT id FROM ids)`,
 }
 
 /** Checks a copy of what is on the disk after a process ended. */

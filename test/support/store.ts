@@ -1,10 +1,15 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
 import type { Transaction } from '../../src/domain/transaction.ts'
+import { createAccept } from '../../src/store/sqlite/accept.ts'
+import { createBacksteps } from '../../src/store/sqlite/backsteps.ts'
 import { type Counts, saveCounts } from '../../src/store/sqlite/counts.ts'
 import { type CommitDeps, CommitQueue } from '../../src/store/sqlite/database/commit-queue.ts'
 import { type OpenDatabase, openDatabase } from '../../src/store/sqlite/database/open-database.ts'
+import { createIds } from '../../src/store/sqlite/ids.ts'
 import { openStore, type SqliteStore } from '../../src/store/sqlite/open-store.ts'
+import { prepareFind } from '../../src/store/sqlite/reads.ts'
+import { createTransitions } from '../../src/store/sqlite/transitions.ts'
 import { type Claimed, StorageUnavailable, type Store } from '../../src/store/store.ts'
 import { type ManualClock, manualClock } from './clock.ts'
 import { recordingLog } from './log.ts'
@@ -27,18 +32,25 @@ export type TestStore = SqliteStore & {
   [Symbol.asyncDispose](): Promise<void>
 }
 
-export type TestStoreOptions = { clock?: ManualClock; dataDir?: string; maxBacklog?: number }
+export type TestStoreOptions = {
+  clock?: ManualClock
+  dataDir?: string
+  maxBacklog?: number
+  /** How long first attempts wait, where they begin with the acceptance. */
+  firstWaitMs?: number
+}
 
 /** The real store on a database of its own, with a clock that the test moves. */
 export function testStore(options: TestStoreOptions = {}): TestStore {
   const { clock = manualClock(), maxBacklog = 1000 } = options
+  const firstWaitMs = () => options.firstWaitMs
   const directory = options.dataDir === undefined ? temporaryDirectory() : undefined
   const dataDir = options.dataDir ?? (directory as { path: string }).path
   const fatal: unknown[] = []
   const onFatal = (error: unknown) => void fatal.push(error)
   const metrics = recordingMetrics()
   const log = recordingLog()
-  const store = openStore({ dataDir, clock, log, maxBacklog, metrics, onFatal })
+  const store = openStore({ dataDir, clock, log, maxBacklog, firstWaitMs, metrics, onFatal })
   let closed: Promise<void> | undefined
   const close = () => {
     closed ??= store.close()
@@ -95,6 +107,15 @@ export async function claimOne(store: Pick<Store, 'work'>): Promise<Claimed> {
 /** The counts of an empty database. */
 export function noCounts(): Counts {
   return { PENDING: 0, PROCESSING: 0, PROCESSED: 0, FAILED: 0 }
+}
+
+/** What a webhook does to the tables of a database, inside a commit. */
+export function acceptOn(database: OpenDatabase, counts: Counts = noCounts(), maxBacklog = 10) {
+  const transitions = createTransitions(database, counts)
+  const backsteps = createBacksteps(database)
+  const ids = createIds(database)
+  const find = prepareFind(database, ids)
+  return createAccept(database, { counts, maxBacklog, transitions, backsteps, ids, find })
 }
 
 /** The first row's first column. */

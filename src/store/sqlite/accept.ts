@@ -5,7 +5,8 @@ import type { Backsteps } from './backsteps.ts'
 import { backlogOf, type Counts } from './counts.ts'
 import type { Connection } from './database/connection.ts'
 import { prepareStatement } from './database/statement.ts'
-import { fromRow, prepareFind } from './reads.ts'
+import type { Ids } from './ids.ts'
+import { fromRow, type TransactionRow } from './reads.ts'
 import type { Transitions } from './transitions.ts'
 
 /** Different conflicts that are kept of a transaction; the metrics count all. */
@@ -19,32 +20,39 @@ export function createAccept(
     maxBacklog: number
     transitions: Pick<Transitions, 'accept'>
     backsteps: Pick<Backsteps, 'accepted'>
+    ids: Pick<Ids, 'add'>
+    find(transactionId: string): TransactionRow | undefined
+    /** How long the first attempt waits, where it begins with the acceptance. */
+    firstWaitMs?: (() => number | undefined) | undefined
   },
 ): (received: Transaction, now: Now) => Acceptance {
-  const { counts, maxBacklog, transitions, backsteps } = deps
-  const find = prepareFind(connection)
+  const { counts, maxBacklog, transitions, backsteps, ids, find, firstWaitMs } = deps
   const keepConflict = prepareKeepConflict(connection)
 
+  function store(received: Transaction, now: Now): Acceptance {
+    const id = transitions.accept(received, now, firstWaitMs?.())
+    ids.add(received.transactionId, id)
+    backsteps.accepted(id, now.wall)
+    // As it is accepted, also where its first attempt has just begun: every 202 to a new one is alike.
+    const stored = {
+      ...received,
+      status: 'PENDING',
+      attempts: 0,
+      createdAt: now.wall,
+      processingStartedAt: null,
+      processedAt: null,
+      nextAttemptAt: now.wall,
+      handled: null,
+      error: null,
+    } as const
+    return { kind: 'accepted', stored }
+  }
+
   return (received, now) => {
-    const room = backlogOf(counts) < maxBacklog
-    const accepted = room ? transitions.accept(received, now) : undefined
-    if (accepted !== undefined) {
-      backsteps.accepted(accepted, now.wall)
-      const stored = {
-        ...received,
-        status: 'PENDING',
-        attempts: 0,
-        createdAt: now.wall,
-        processingStartedAt: null,
-        processedAt: null,
-        nextAttemptAt: now.wall,
-        handled: null,
-        error: null,
-      } as const
-      return { kind: 'accepted', stored }
-    }
     const row = find(received.transactionId)
-    if (row === undefined) return { kind: 'backlog_full' }
+    if (row === undefined) {
+      return backlogOf(counts) < maxBacklog ? store(received, now) : { kind: 'backlog_full' }
+    }
     const stored = fromRow(row, now)
     const found = differences(stored, received)
     if (found.length === 0) return { kind: 'replayed', stored }

@@ -64,7 +64,10 @@ export function createList({ scan, scanQueue, commits, clock }: ListDeps) {
 }
 
 /** Lists conflicts, of one `transaction_id` or of all. */
-export function prepareConflicts({ client, orm }: Connection) {
+export function prepareConflicts(
+  { client, orm }: Connection,
+  find: (transactionId: string) => TransactionRow | undefined,
+) {
   const value = sql.placeholder
   const { storedId: _, ...columns } = columnsOf(conflicts)
   const query = (only?: SQL) =>
@@ -79,11 +82,12 @@ export function prepareConflicts({ client, orm }: Connection) {
         .limit(value('limit')),
     )
   const all = query()
-  const ofOne = query(eq(transactions.transactionId, value('transactionId')))
+  const ofOne = query(eq(conflicts.storedId, value('storedId')))
   return (transactionId: string | undefined, { cursor, limit }: PageRequest): Page<Conflict> => {
     const values = { before: keyBefore(cursor), limit: limit + 1 }
-    const rows =
-      transactionId === undefined ? all.all(values) : ofOne.all({ ...values, transactionId })
+    const stored = transactionId === undefined ? undefined : find(transactionId)
+    if (transactionId !== undefined && stored === undefined) return { data: [], next: null }
+    const rows = stored ? ofOne.all({ ...values, storedId: stored.id }) : all.all(values)
     const data = rows.slice(0, limit)
     const last = rows.length > limit ? data.at(-1) : undefined
     return { data: data.map(conflictFrom), next: last ? cursorBefore(last.id) : null }

@@ -12,6 +12,7 @@ import { CommitQueue } from './database/commit-queue.ts'
 import type { Restriction } from './database/durable-files.ts'
 import { type OpenDatabase, openDatabase } from './database/open-database.ts'
 import { isDamaged } from './database/sqlite-errors.ts'
+import { createIds } from './ids.ts'
 import { createList, prepareConflicts } from './list.ts'
 import { fromRow, prepareAttempts, prepareFind, prepareReadings } from './reads.ts'
 import { createRoomCheck } from './room-check.ts'
@@ -31,6 +32,11 @@ export type StoreDeps = {
   maxBacklog: number
   /** Whether an attempt is a call or only a wait; undefined: as before. */
   processing?: 'calls' | 'waits'
+  /**
+   * How long the first attempt of what is accepted now waits, where it only waits and begins with the
+   * acceptance: in the same commit, so that it costs none of its own. undefined: it is left to `work`.
+   */
+  firstWaitMs?(): number | undefined
   /** Consent to waits where transactions have been processed by calls. */
   simulate?: boolean
   metrics: Pick<Metrics, 'commit'>
@@ -63,6 +69,10 @@ export function openStore(deps: StoreDeps): SqliteStore {
     } catch {
       // The first error says more.
     }
+    if (database.isFull(error)) {
+      const message = `The database of ${dataDir} can't be opened: there is no room on its disk.`
+      throw new StartError(EXIT.fault, message, { cause: error })
+    }
     if (!isDamaged(error)) throw error
     const message = `The database of ${dataDir} is damaged: ${(error as Error).message}.`
     throw new StartError(EXIT.foreignDatabase, message, { cause: error })
@@ -88,11 +98,12 @@ type Opened = { counts: Counts; steadyTime: SteadyTime }
 
 function createStore(database: OpenDatabase, opened: Opened, deps: StoreDeps): SqliteStore {
   const { counts, steadyTime } = opened
-  const { clock, maxBacklog, metrics, onFatal } = deps
+  const { clock, log, maxBacklog, firstWaitMs, metrics, onFatal } = deps
   const { monotonic } = clock
   const backsteps = createBacksteps(database)
+  const ids = createIds(database, { log })
   const saveState = () => {
-    const restores = [saveCounts(counts), backsteps.save()]
+    const restores = [saveCounts(counts), backsteps.save(), ids.save()]
     return () => {
       for (const restore of restores) restore()
     }
@@ -102,10 +113,11 @@ function createStore(database: OpenDatabase, opened: Opened, deps: StoreDeps): S
   const roomCheck = createRoomCheck(database.client, commits)
   const scan = prepareScan(database)
   const scanQueue = new ScanQueue()
-  const accept = createAccept(database, { counts, maxBacklog, transitions, backsteps })
-  const find = prepareFind(database)
-  const attempts = prepareAttempts(database)
-  const conflicts = prepareConflicts(database)
+  const find = prepareFind(database, ids)
+  const acceptDeps = { counts, maxBacklog, transitions, backsteps, ids, find, firstWaitMs }
+  const accept = createAccept(database, acceptDeps)
+  const attempts = prepareAttempts(database, find)
+  const conflicts = prepareConflicts(database, find)
   const readings = prepareReadings(database)
   const actions = createActions(database, { find, transitions, commits, clock })
   const work = createWork(database, { transitions, commits, clock })

@@ -4,6 +4,7 @@ import type { StoredTransaction } from '../../domain/transaction.ts'
 import type { AttemptRecord, Readings } from '../store.ts'
 import { type Connection, pragma } from './database/connection.ts'
 import { columnsOf, prepareStatement } from './database/statement.ts'
+import type { Ids } from './ids.ts'
 import { attempts, jobs, transactions } from './schema.ts'
 
 /** A row of `transactions`, and when its job is due in steady time; null: it has none. */
@@ -28,21 +29,28 @@ export function fromRow(row: TransactionRow, { wall, steady }: Now): StoredTrans
 }
 
 /** A transaction by the sender's id. */
-export function prepareFind({ client, orm }: Connection) {
+export function prepareFind({ client, orm }: Connection, ids: Pick<Ids, 'candidates'>) {
   const statement = prepareStatement<TransactionRow>(
     client,
     orm
       .select(transactionColumns())
       .from(transactions)
-      .where(eq(transactions.transactionId, sql.placeholder('transactionId'))),
+      .where(eq(transactions.id, sql.placeholder('id'))),
   )
-  return (transactionId: string) => statement.get({ transactionId })
+  return (transactionId: string): TransactionRow | undefined => {
+    for (const id of ids.candidates(transactionId)) {
+      const row = statement.get({ id })
+      if (row?.transactionId === transactionId) return row
+    }
+    return undefined
+  }
 }
 
 /** The attempts of a transaction, first to last; undefined where there is no such transaction. */
-export function prepareAttempts(connection: Connection) {
-  const find = prepareFind(connection)
-  const { client, orm } = connection
+export function prepareAttempts(
+  { client, orm }: Connection,
+  find: (transactionId: string) => TransactionRow | undefined,
+) {
   const { id: _, ...columns } = columnsOf(attempts)
   const statement = prepareStatement<AttemptRecord>(
     client,
@@ -54,7 +62,13 @@ export function prepareAttempts(connection: Connection) {
   )
   return (transactionId: string): AttemptRecord[] | undefined => {
     const row = find(transactionId)
-    return row && statement.all({ id: row.id })
+    if (row === undefined) return undefined
+    const written = statement.all({ id: row.id })
+    const { status, processingStartedAt: startedAt } = row
+    if (written.length > 0 || status !== 'PROCESSING' || startedAt === null) return written
+    // A first attempt that only waits is written at its end.
+    const open = { finishedAt: null, outcome: null, httpStatus: null, detail: null }
+    return [{ attempt: 1, startedAt, ...open }]
   }
 }
 

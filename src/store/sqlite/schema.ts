@@ -1,7 +1,7 @@
 /**
  * The tables. `drizzle/` has the SQL that drizzle-kit generated from this file, edited for what
- * drizzle-kit can't express: every table is STRICT, `attempts` is WITHOUT ROWID, and a trigger keeps
- * `gaps`.
+ * drizzle-kit can't express: every table is STRICT, `attempts` and `ids` are WITHOUT ROWID, and a
+ * trigger keeps `gaps` and `indexed`.
  *
  * All times are integer ms since the epoch: steady time in `jobs`, for the scheduler (see clock.ts),
  * but for `retried_at`; wall time everywhere else, for people.
@@ -11,12 +11,12 @@ import { sql } from 'drizzle-orm'
 import { index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 import { ATTEMPT_OUTCOMES, STATUSES } from '../../domain/transaction.ts'
 
-/** Every transaction ever accepted. */
+/** Every transaction ever accepted. No two have the same `transactionId`: see ids.ts. */
 export const transactions = sqliteTable(
   'transactions',
   {
     id: integer('id').primaryKey(),
-    transactionId: text('transaction_id').notNull().unique(),
+    transactionId: text('transaction_id').notNull(),
     sourceAccount: text('source_account').notNull(),
     destinationAccount: text('destination_account').notNull(),
     /** In minor units of the currency. */
@@ -39,6 +39,25 @@ export const transactions = sqliteTable(
   },
   (table) => [index('transactions_failed').on(table.id).where(sql`"status" = 'FAILED'`)],
 )
+
+/** Keys by the id of the transaction, up to the key in `indexed`: see ids.ts. */
+export const ids = sqliteTable(
+  'ids',
+  {
+    /** Of the `transaction_id`. */
+    hash: integer('hash').notNull(),
+    /** The transaction's `id`. */
+    id: integer('id').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.hash, table.id] })],
+)
+
+/** One row: up to which key all transactions are in `ids`. */
+export const indexed = sqliteTable('indexed', {
+  /** Always 1. */
+  id: integer('id').primaryKey(),
+  upTo: integer('up_to').notNull(),
+})
 
 /** Unfinished work only: a transaction that is PROCESSED or FAILED has no row here. */
 export const jobs = sqliteTable(
@@ -67,7 +86,11 @@ export const jobs = sqliteTable(
   ],
 )
 
-/** One row for each attempt, written before the attempt's call goes out. */
+/**
+ * One row for each attempt, written before the attempt's call goes out. The first attempt of a
+ * transaction has none yet while it only waits: it is written at its end, and is under way where the
+ * transaction is PROCESSING.
+ */
 export const attempts = sqliteTable(
   'attempts',
   {

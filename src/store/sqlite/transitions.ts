@@ -8,8 +8,10 @@
  *                │         retry        ▼
  *                └─────────────────── FAILED
  *
- * An unfinished transaction has a row in `jobs`, and while it is PROCESSING one row in `attempts` that
- * has no end. Each step is set-wise, by the keys of the transactions, and runs inside a commit.
+ * Where attempts only wait, the first begins with the acceptance. An unfinished transaction has a row
+ * in `jobs`, and while it is PROCESSING one row in `attempts` that has no end, or none for a first
+ * attempt that only waits. Each step is set-wise, by the keys of the transactions, and runs inside a
+ * commit.
  */
 
 import type { Now } from '../../clock.ts'
@@ -30,23 +32,36 @@ type End = { outcome: AttemptOutcome; httpStatus?: number | undefined; detail?: 
 export function createTransitions(connection: Connection, counts: Counts) {
   const statements = prepareTransitions(connection)
 
-  /** Stores a new transaction as PENDING. Returns its key; undefined where its id is known. */
-  function accept(received: Transaction, now: Now): number | undefined {
+  /**
+   * Stores a new transaction, and returns its key. Its id must not be known.
+   *
+   * @param waitMs how long its first attempt waits, where that begins at once: it is PROCESSING then
+   */
+  function accept(received: Transaction, now: Now, waitMs?: number): number {
     const { transactionId, sourceAccount, destinationAccount, amount, currency, extra } = received
-    const { changes, lastInsertRowid } = statements.insertTransaction.run({
+    const begins = waitMs !== undefined
+    const status = begins ? 'PROCESSING' : 'PENDING'
+    const { lastInsertRowid } = statements.insertTransaction.run({
       transactionId,
       sourceAccount,
       destinationAccount,
       amount,
       currency,
       extra,
+      status,
+      begun: begins ? 1 : 0,
       wall: now.wall,
+      startedAt: begins ? now.wall : null,
     })
-    // The unique index on the id decides: no query before is needed.
-    if (changes === 0) return undefined
     const id = Number(lastInsertRowid)
-    statements.insertJob.run({ id, steady: now.steady })
-    counts.PENDING++
+    statements.insertJob.run({
+      id,
+      runAt: now.steady + (waitMs ?? 0),
+      attemptStartedAt: begins ? now.steady : null,
+      begun: begins ? 1 : 0,
+      steady: now.steady,
+    })
+    counts[status]++
     return id
   }
 
@@ -61,6 +76,8 @@ export function createTransitions(connection: Connection, counts: Counts) {
 
   /** Lets a claim hold an attempt that was snoozed. */
   function resume(keys: readonly number[], now: Now, claim: number): void {
+    // Before its call goes out.
+    statements.insertWaits(keys)
     statements.resumeJobs(keys, { ...now, claim })
   }
 
@@ -166,13 +183,12 @@ function prepareTransitions({ client }: Connection) {
   return {
     insertTransaction: write(`
       INSERT INTO transactions (transaction_id, source_account, destination_account, amount,
-        currency, extra, status, attempts, created_at)
+        currency, extra, status, attempts, created_at, processing_started_at)
       VALUES (:transactionId, :sourceAccount, :destinationAccount, :amount,
-        :currency, :extra, 'PENDING', 0, :wall)
-      ON CONFLICT (transaction_id) DO NOTHING`),
-    insertJob: write(
-      'INSERT INTO jobs (id, run_at, tries, changed_at) VALUES (:id, :steady, 0, :steady)',
-    ),
+        :currency, :extra, :status, :begun, :wall, :startedAt)`),
+    insertJob: write(`
+      INSERT INTO jobs (id, run_at, attempt_started_at, tries, changed_at)
+      VALUES (:id, :runAt, :attemptStartedAt, :begun, :steady)`),
 
     startTransactions: change(`
       UPDATE transactions SET status = 'PROCESSING', attempts = attempts + 1,
@@ -181,6 +197,11 @@ function prepareTransitions({ client }: Connection) {
     insertAttempts: change(`
       INSERT INTO attempts (id, attempt, started_at)
       SELECT id, attempts, :wall FROM transactions WHERE id OF_KEYS`),
+    /** Of a first attempt that has only waited so far. */
+    insertWaits: change(`
+      INSERT INTO attempts (id, attempt, started_at)
+      SELECT id, attempts, processing_started_at FROM transactions
+      WHERE id OF_KEYS ON CONFLICT DO NOTHING`),
     startJobs: change(`
       UPDATE jobs SET tries = tries + 1, attempt_started_at = :steady, changed_at = :steady,
         claim = :claim, run_at = coalesce(:until, run_at)
@@ -211,11 +232,13 @@ function prepareTransitions({ client }: Connection) {
     setUnsuccessful: change(
       'UPDATE transactions SET status = :status, error = :error WHERE id OF_KEYS',
     ),
-    // The attempt under way is the last one.
+    // The attempt under way is the last one. A first one that has only waited has no row yet.
     endAttempts: change(`
-      UPDATE attempts SET finished_at = :wall, outcome = :outcome, http_status = :httpStatus,
-        detail = :detail
-      WHERE (id, attempt) IN (SELECT id, attempts FROM transactions WHERE id OF_KEYS)`),
+      INSERT INTO attempts (id, attempt, started_at, finished_at, outcome, http_status, detail)
+      SELECT id, attempts, processing_started_at, :wall, :outcome, :httpStatus, :detail
+      FROM transactions WHERE id OF_KEYS
+      ON CONFLICT (id, attempt) DO UPDATE SET finished_at = excluded.finished_at,
+        outcome = excluded.outcome, http_status = excluded.http_status, detail = excluded.detail`),
 
     insertFailedJobs: change(`
       INSERT INTO jobs (id, run_at, tries, changed_at, retried_at)

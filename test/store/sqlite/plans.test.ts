@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { createAccept } from '../../../src/store/sqlite/accept.ts'
 import { createBacksteps } from '../../../src/store/sqlite/backsteps.ts'
 import type { Connection } from '../../../src/store/sqlite/database/connection.ts'
+import { createIds } from '../../../src/store/sqlite/ids.ts'
 import { prepareConflicts } from '../../../src/store/sqlite/list.ts'
 import { prepareAttempts, prepareFind, prepareReadings } from '../../../src/store/sqlite/reads.ts'
 import { prepareScan } from '../../../src/store/sqlite/scan.ts'
@@ -39,6 +40,8 @@ function plansOf(store: TestStore, prepare: (connection: Connection) => unknown)
   })
 }
 
+const NO_IDS = { candidates: () => [], add: () => {} }
+
 /** Those that read a table or an index from end to end, or sort. */
 const scans = (plans: Plan[]) =>
   plans.filter(({ steps }) =>
@@ -46,7 +49,9 @@ const scans = (plans: Plan[]) =>
   )
 
 const BY_KEY = [
-  'SEARCH transactions USING INDEX transactions_transaction_id_unique (transaction_id=?)',
+  'SEARCH ids USING PRIMARY KEY (hash=?)',
+  // The newest ids, once at a start.
+  'SEARCH transactions USING INTEGER PRIMARY KEY (rowid>?)',
   'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)',
   'SEARCH attempts USING PRIMARY KEY (id=? AND attempt=?)',
   'SEARCH attempts USING PRIMARY KEY (id=?)',
@@ -122,13 +127,17 @@ test('no statement of the way of a transaction through its states scans a table 
     ...plansOf(store, (it) => {
       const transitions = createTransitions(store.database, noCounts())
       const backsteps = createBacksteps(it)
-      createAccept(it, { counts: noCounts(), maxBacklog: 4, transitions, backsteps })
+      const { database } = store
+      const deps = { transitions, backsteps, ids: NO_IDS, find: prepareFind(database, NO_IDS) }
+      createAccept(it, { counts: noCounts(), maxBacklog: 4, ...deps })
     }),
-    ...plansOf(store, prepareFind),
+    ...plansOf(store, (it) => prepareFind(it, NO_IDS)),
+    ...plansOf(store, (it) => createIds(it)),
   ]
-  expect(plans).toHaveLength(34)
+  expect(plans).toHaveLength(41)
   // Once at a start: what the last process left.
-  expect(scans(plans)).toEqual([
+  const ofOneRow = (steps: string[]) => steps.every((step) => step === 'SCAN indexed')
+  expect(scans(plans).filter(({ steps }) => !ofOneRow(steps))).toEqual([
     { sql: 'SELECT id, tries FROM jobs WHERE claim IS NOT NULL', steps: ['SCAN jobs'] },
   ])
   const others = plans.filter((plan) => !scans(plans).includes(plan))
@@ -143,13 +152,14 @@ test('every change of a set of transactions finds each of them by its key', asyn
   expect(plans.map(({ sql, steps }) => [sql.trim().split(/\s+/, 3).join(' '), steps[0]])).toEqual([
     ['UPDATE transactions SET', TRANSACTION_BY_KEY],
     ['INSERT INTO attempts', TRANSACTION_BY_KEY],
+    ['INSERT INTO attempts', TRANSACTION_BY_KEY],
     ['UPDATE jobs SET', 'SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)'],
     ['UPDATE jobs SET', 'SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)'],
     ['DELETE FROM jobs', 'SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)'],
     ['UPDATE jobs SET', 'SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)'],
     ['UPDATE transactions SET', TRANSACTION_BY_KEY],
     ['UPDATE transactions SET', TRANSACTION_BY_KEY],
-    ['UPDATE attempts SET', 'SEARCH attempts USING PRIMARY KEY (id=? AND attempt=?)'],
+    ['INSERT INTO attempts', TRANSACTION_BY_KEY],
     ['INSERT INTO jobs', TRANSACTION_BY_KEY],
     ['UPDATE transactions SET', TRANSACTION_BY_KEY],
   ])
@@ -221,14 +231,14 @@ test('a list reads a range of keys: of the transactions, of those FAILED, or of 
 
 test('conflicts are read by a range of keys, those of one transaction by its index', async () => {
   await using store = testStore()
-  const plans = plansOf(store, prepareConflicts)
+  const plans = plansOf(store, (it) => prepareConflicts(it, () => undefined))
   expect(plans.map(({ steps }) => steps)).toEqual([
     [
       'SEARCH conflicts USING INTEGER PRIMARY KEY (rowid<?)',
       'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)',
     ],
     [
-      'SEARCH transactions USING COVERING INDEX transactions_transaction_id_unique (transaction_id=?)',
+      'SEARCH transactions USING INTEGER PRIMARY KEY (rowid=?)',
       'SEARCH conflicts USING INDEX conflicts_stored_id (stored_id=? AND rowid<?)',
     ],
   ])
@@ -237,13 +247,7 @@ test('conflicts are read by a range of keys, those of one transaction by its ind
 
 test('the attempts of a transaction are read by their keys, in the order of these', async () => {
   await using store = testStore()
-  const plans = plansOf(store, prepareAttempts)
-  expect(plans.map(({ steps }) => steps)).toEqual([
-    [
-      'SEARCH transactions USING INDEX transactions_transaction_id_unique (transaction_id=?)',
-      ...OWN_JOB,
-    ],
-    ['SEARCH attempts USING PRIMARY KEY (id=?)'],
-  ])
-  expect(plans[1]?.sql).toEndWith('order by "attempts"."attempt" asc')
+  const plans = plansOf(store, (it) => prepareAttempts(it, () => undefined))
+  expect(plans.map(({ steps }) => steps)).toEqual([['SEARCH attempts USING PRIMARY KEY (id=?)']])
+  expect(plans[0]?.sql).toEndWith('order by "attempts"."attempt" asc')
 })

@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path'
 import first from '../../../../drizzle/0000_first.sql' with { type: 'text' }
 import deployment from '../../../../drizzle/0001_deployment.sql' with { type: 'text' }
 import operations from '../../../../drizzle/0002_operations.sql' with { type: 'text' }
+import ids from '../../../../drizzle/0003_ids.sql' with { type: 'text' }
 import { inTransaction, userVersion } from './connection.ts'
 import { makePrivateFile, syncDirectory, syncPath } from './durable-files.ts'
 
@@ -20,6 +21,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { tag: '0000_first', sql: first },
   { tag: '0001_deployment', sql: deployment },
   { tag: '0002_operations', sql: operations },
+  { tag: '0003_ids', sql: ids },
 ]
 
 /** `txhk`: SQLite's application_id of a database of txhook. */

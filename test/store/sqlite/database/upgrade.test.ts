@@ -8,7 +8,7 @@ import { manualClock, START } from '../../../support/clock.ts'
 import { recordingLog } from '../../../support/log.ts'
 import { recordingMetrics } from '../../../support/metrics.ts'
 import { temporaryDirectory } from '../../../support/service.ts'
-import { countsOf, rowsOf, testStore } from '../../../support/store.ts'
+import { countsOf, rowsOf, sentTransaction, testStore } from '../../../support/store.ts'
 
 /** A data directory as a txhook with the first two migrations left it. */
 function oldDirectory(...statements: string[]) {
@@ -68,6 +68,11 @@ test('a database of the version before keeps its rows, and goes on', async () =>
     ['txn_1', 6, START + 2_000, START + 2_000, 1],
     ['txn_1', 5, START + 1_000, START + 3_000, 2],
   ])
+  // Its transactions are known.
+  expect(await store.accept(sentTransaction({ transactionId: 'txn_1' }))).toMatchObject({
+    kind: 'replayed',
+    stored: { status: 'PROCESSED' },
+  })
   // The wait goes on, and what is new takes part.
   expect(await store.work.tick(8)).toEqual({ interrupted: 0, dueInMs: 26_000 })
   await store.acceptAll('txn_5')
@@ -116,4 +121,28 @@ test.each([
   expect(rowsOf(directory.path, 'SELECT calls FROM deployment')).toEqual([
     { calls: startsWithoutTarget ? 0 : 1 },
   ])
+})
+
+test('the first start indexes the ids of an old database, however many', async () => {
+  const count = 140_000
+  const rows = `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${count})
+    INSERT INTO transactions SELECT i, 'txn_' || i, 'A123', 'B456', 10000, 'USD', NULL, 'PROCESSED', 1,
+      ${START}, ${START}, ${START}, NULL FROM n`
+  using directory = oldDirectory(rows)
+  const options = { dataDir: directory.path, clock: manualClock(START + 10_000) }
+  await using store = testStore(options)
+  expect(store.log.entries).toContainEqual({
+    level: 'info',
+    message: 'indexes the ids of the database, a million in some seconds',
+    fields: { transactions: count },
+  })
+  expect(rowsOf(directory.path, 'SELECT up_to FROM indexed')).toEqual([{ up_to: count }])
+  expect(rowsOf(directory.path, 'SELECT count(*) AS count FROM ids')).toEqual([{ count }])
+  for (const n of [1, 70_000, count]) {
+    const again = sentTransaction({ transactionId: `txn_${n}` })
+    expect(await store.accept(again)).toMatchObject({ kind: 'replayed' })
+  }
+  await store.acceptAll('new')
+  // Its pages stay as they are.
+  expect(rowsOf(directory.path, 'PRAGMA page_size')).toEqual([{ page_size: 4096 }])
 })
