@@ -1,6 +1,7 @@
 /**
  * The benchmark: `bun run bench`, with `--only ingest,drain` for a part of it, `--rounds N`,
- * `--before EXECUTABLE` to compare with an earlier one, `--json` for machines, and `--write` to keep the table in results.md, which says what it means.
+ * `--before EXECUTABLE` to compare with an earlier one, `--json` for machines, and `--write` to keep
+ * the table in results.md, which says what it means.
  */
 
 import { cpus, totalmem } from 'node:os'

@@ -16,7 +16,11 @@ const transitions = createTransitions(database, loadCounts(database).counts)
 const now = { wall: Date.now() + 1_000, steady: Date.now() + 1_000 }
 const work = createWork(database, {
   transitions,
-  commits: { write: async (run) => run(), readLatest: (query) => query() },
+  commits: {
+    write: async (run) => run(),
+    writeLater: async (run) => run(),
+    readLatest: (query) => query(),
+  },
   clock: { ...systemClock(), now: () => now },
 })
 const times: number[] = []

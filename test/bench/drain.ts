@@ -39,18 +39,20 @@ async function byBareLoop(): Promise<number> {
   const database = openDatabase(dataDir)
   const { counts } = loadCounts(database)
   const jobs = counts.PENDING
+  async function write<T>(run: () => T): Promise<T> {
+    database.client.run('BEGIN IMMEDIATE')
+    const value = run()
+    database.client.run('COMMIT')
+    await database.sync()
+    return value
+  }
   const work = createWork(database, {
     transitions: createTransitions(database, counts),
     clock: systemClock(),
     commits: {
       readLatest: (query) => query(),
-      async write(run) {
-        database.client.run('BEGIN IMMEDIATE')
-        const value = run()
-        database.client.run('COMMIT')
-        await database.sync()
-        return value
-      },
+      write,
+      writeLater: write,
     },
   })
   const began = performance.now()

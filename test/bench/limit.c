@@ -38,7 +38,10 @@ static char *body_of(char *request, int length, int *body_length) {
 }
 
 int main(int argc, char **argv) {
-  check(argc != 3, "usage: limit PORT FILE");
+  if (argc != 3) {
+    fputs("usage: limit PORT FILE\n", stderr);
+    return 2;
+  }
   int file = open(argv[2], O_CREAT | O_WRONLY | O_APPEND, 0600);
   check(file < 0, argv[2]);
   int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), on = 1;

@@ -37,7 +37,8 @@ for (let sent = 0; latenciesMs.length + failed < total; ) {
   const due = Math.min(((performance.now() - began) * Number(perS)) / 1_000, total)
   for (; sent < due; sent++) {
     const dueAt = began + (sent * 1_000) / Number(perS)
-    const connection = free.pop()
+    // In turns: the server closes a connection that has had no request for some time.
+    const connection = free.shift()
     if (connection) connection.send(dueAt)
     else waiting.push(dueAt)
   }

@@ -30,6 +30,8 @@ const REACH: Record<string, { reach: string; aim: string }> = {
   'p50, 100/s': { reach: '1.05', aim: '1' },
 }
 
+const RELATIVE = new Set(['CPU', 'p50'])
+
 /**
  * Webhooks at fixed rates, random ids, everything of the server on one core, beside the physical
  * limit and, where there is one, an earlier executable.
@@ -59,7 +61,7 @@ async function run(txhook: string, perS: number): Promise<Run> {
   while ((await finished()) < 1) await Bun.sleep(100)
   const [bytes, cpu] = [writtenBytes(server.pid), cpuMs(server.pid)]
   const load = await openLoad(server.url, perS)
-  while ((await finished()) < load.count + 1) await Bun.sleep(200)
+  while ((await finished()) < load.count - load.failed + 1) await Bun.sleep(200)
   return {
     ...load,
     bytes: (writtenBytes(server.pid) - bytes) / load.count,
@@ -91,7 +93,8 @@ function measurementsOf(perS: number, { limit, before, after }: Runs): Measureme
   const figure = (name: string, value: string, detail: string) => ({
     figure: `open loop: ${name}, ${perS}/s`,
     value,
-    ...REACH[`${name}, ${perS}/s`],
+    // Those of CPU and p50 are ratios.
+    ...(compared || !RELATIVE.has(name) ? REACH[`${name}, ${perS}/s`] : {}),
     detail,
   })
   return [
@@ -109,7 +112,7 @@ function measurementsOf(perS: number, { limit, before, after }: Runs): Measureme
     figure(
       'p99 ÷ limit p99',
       ratio('p99Ms', limit),
-      `limit ${times(limit)}${failed > 0 ? `; ${failed} FAILED` : ''}`,
+      `limit ${times(limit)}${failed > 0 ? `; ${failed} not accepted` : ''}`,
     ),
   ]
 }
