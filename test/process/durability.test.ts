@@ -2,6 +2,7 @@ import { Database } from 'bun:sqlite'
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { openDatabase } from '../../src/store/sqlite/database/open-database.ts'
 import { manualClock } from '../support/clock.ts'
 import { type RunningTxhook, startTxhook, until, VARIANTS } from '../support/executable.ts'
 import {
@@ -55,6 +56,48 @@ describe('kill -9', () => {
     expect(again.every(({ status }) => status === 202)).toBeTrue()
     const replayed = again.filter(({ headers }) => headers.has('idempotent-replayed'))
     expect(replayed.length).toBeGreaterThanOrEqual(acknowledged.length)
+  })
+
+  test('while ids go into their index: every one that was acknowledged is known', async () => {
+    using directory = temporaryDirectory()
+    const dataDir = join(directory.path, 'data')
+    // A few hundred fewer than begin to go into the index together.
+    const before = 65_000
+    const fill = `WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ${before - 1})
+      INSERT INTO transactions (transaction_id, source_account, destination_account, amount, currency,
+        status, attempts, created_at)
+      SELECT 'txn_' || i, 'A123', 'B456', (i + 1) * 100, 'USD', 'PROCESSED', 1, 0 FROM n`
+    const database = openDatabase(dataDir)
+    database.client.run(fill)
+    database.close()
+
+    let known = before
+    for (const round of [1, 2, 3]) {
+      await using txhook = await startTxhook({ cwd: directory.path })
+      const next = ids(2_000 * round).map((n) => known + n)
+      const posts = next.map(async (n) => {
+        const { status, headers } = await txhook.post(numbered(n))
+        expect([status, headers.has('idempotent-replayed')]).toEqual([202, false])
+      })
+      await Promise.all(posts)
+      known += next.length
+      await txhook.end('SIGKILL')
+    }
+    const rowsOf = (sql: string) => {
+      using it = new Database(join(dataDir, 'txhook.db'))
+      return it.query(sql).values()
+    }
+    // It was under way, and had not come to its end.
+    expect(rowsOf('SELECT up_to FROM indexed')).toEqual([[0]])
+    expect(Number(rowsOf('SELECT count(*) FROM ids')[0]?.[0])).toBeGreaterThan(10_000)
+
+    await using txhook = await startTxhook({ cwd: directory.path })
+    const sample = [...ids(before).filter((n) => n % 50 === 0), ...ids(known).slice(before)]
+    const again = await Promise.all(sample.map((n) => txhook.post(numbered(n))))
+    expect(again.filter(({ headers }) => headers.has('idempotent-replayed'))).toHaveLength(
+      sample.length,
+    )
+    expect(rowsOf('SELECT count(*) FROM transactions')).toEqual([[known]])
   })
 
   test('while PROCESSING: the delay goes on and does not begin anew', async () => {
