@@ -80,7 +80,8 @@ export function createMetrics(version: string, maxBacklog: number): Metrics & Ex
   })
   const lateness = histogram(
     'txhook_job_lateness_seconds',
-    'How long after its run_at a job was claimed, or a wait begun or ended. A wait that begins with the acceptance counts at its end only.',
+    'How long after its run_at a job was claimed, or a wait begun or ended. A wait that begins with ' +
+      'the acceptance counts at its end only.',
     LATENESS_S,
   )
   const commitBatchSize = histogram(

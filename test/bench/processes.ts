@@ -84,18 +84,12 @@ export async function startServer(txhook: string, args: readonly string[]): Prom
   }
 }
 
+/** A server to compare with. */
+export type Peer = AsyncDisposable & { url: string }
+
 /** Starts the floor on the server's core. */
-export async function startFloor(): Promise<AsyncDisposable & { url: string }> {
-  const port = await freePort()
-  const url = `http://127.0.0.1:${port}`
-  const command = [process.execPath, join(HERE, 'floor.ts'), String(port)]
-  const child = Bun.spawn(pinned(SERVER_CORE, command), { stdout: 'ignore', stderr: 'inherit' })
-  await answered(`${url}/webhook`, webhook('first'), 202)
-  const dispose = async () => {
-    child.kill()
-    await child.exited
-  }
-  return { url, [Symbol.asyncDispose]: dispose }
+export function startFloor(): Promise<Peer> {
+  return startPeer((port) => [process.execPath, join(HERE, 'floor.ts'), port])
 }
 
 /** Compiles the physical limit, see limit.c. */
@@ -110,11 +104,15 @@ export function buildLimit(): string {
 }
 
 /** Starts the physical limit on the server's core. */
-export async function startLimit(limit: string): Promise<AsyncDisposable & { url: string }> {
+export function startLimit(limit: string): Promise<Peer> {
+  return startPeer((port) => [limit, port, newDirectory()])
+}
+
+async function startPeer(command: (port: string) => string[]): Promise<Peer> {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
-  const command = pinned(SERVER_CORE, [limit, String(port), newDirectory()])
-  const child = Bun.spawn(command, { stdout: 'ignore', stderr: 'inherit' })
+  const pinnedCommand = pinned(SERVER_CORE, command(String(port)))
+  const child = Bun.spawn(pinnedCommand, { stdout: 'ignore', stderr: 'inherit' })
   await answered(`${url}/webhook`, webhook('first'), 202)
   const dispose = async () => {
     child.kill()

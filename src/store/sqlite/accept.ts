@@ -6,7 +6,7 @@ import { backlogOf, type Counts } from './counts.ts'
 import type { Connection } from './database/connection.ts'
 import { prepareStatement } from './database/statement.ts'
 import type { Ids } from './ids.ts'
-import { fromRow, type TransactionRow } from './reads.ts'
+import { type Find, fromRow } from './reads.ts'
 import type { Transitions } from './transitions.ts'
 
 /** Different conflicts that are kept of a transaction; the metrics count all. */
@@ -21,7 +21,7 @@ export function createAccept(
     transitions: Pick<Transitions, 'accept'>
     backsteps: Pick<Backsteps, 'accepted'>
     ids: Pick<Ids, 'add'>
-    find(transactionId: string): TransactionRow | undefined
+    find: Find
     /** How long the first attempt waits, where it begins with the acceptance. */
     firstWaitMs?: (() => number | undefined) | undefined
   },

@@ -4,11 +4,11 @@ import type { Actor, HandledResult, RetryResult, Store } from '../store.ts'
 import type { CommitQueue } from './database/commit-queue.ts'
 import type { Connection } from './database/connection.ts'
 import { prepareStatement } from './database/statement.ts'
-import { fromRow, type TransactionRow } from './reads.ts'
+import { type Find, fromRow } from './reads.ts'
 import type { Transitions } from './transitions.ts'
 
 export type ActionDeps = {
-  find(transactionId: string): TransactionRow | undefined
+  find: Find
   transitions: Pick<Transitions, 'retry' | 'handle'>
   commits: Pick<CommitQueue, 'write'>
   clock: Pick<Clock, 'now'>

@@ -6,8 +6,8 @@
  *
  * The index is in the same file as the rows and changes in the same SQL transactions, and `indexed`
  * says up to which key it is whole; a start reads the newer ids from the rows themselves. So none is
- * missing after a crash, whenever it comes. Nobody else may insert rows; triggers see to it that those
- * which somebody deleted or renamed are indexed anew.
+ * missing after a crash, whenever it comes. No other program may insert rows; where one deletes or
+ * renames some, triggers have the next start index them anew.
  */
 
 import { hash } from 'node:crypto'
@@ -50,6 +50,7 @@ const CHUNK = 1_000_000
  * common cost one more row to read each, and some 2^44 hashes to find.
  */
 const DIGITS = 11
+const HASHES = 16 ** DIGITS
 
 /** `bucket` and `entry`: what is to be indexed next. */
 type Indexing = { generation: Generation; bucket: number; entry: number }
@@ -66,7 +67,7 @@ export function createIds(connection: Connection, options: IdsOptions = {}): Ids
   const { withHash, newerThan, insert, setIndexed, upTo } = statements
   /** As it was last read or written here. */
   let indexedUpTo = upTo()
-  let newest = newGeneration(16 ** DIGITS)
+  let newest = newGeneration(HASHES)
   let indexing: Indexing | undefined
   /** In the SQL transaction under way. */
   let added: { transactionId: string; hash: number; to: Generation }[] = []
@@ -115,7 +116,7 @@ export function createIds(connection: Connection, options: IdsOptions = {}): Ids
       added.push({ transactionId, hash, to: newest })
       if (indexing === undefined && newest.keys.size >= size) {
         indexing = { generation: newest, bucket: 0, entry: 0 }
-        newest = newGeneration(16 ** DIGITS)
+        newest = newGeneration(HASHES)
       }
       for (let i = 0; i < INDEXED_PER_ACCEPTED; i++) indexNext()
     },
@@ -133,8 +134,8 @@ export function createIds(connection: Connection, options: IdsOptions = {}): Ids
 }
 
 /**
- * Indexes all but the newest, in whole chunks: there are more than two generations where this is the
- * first start of a version that has this index, or somebody renamed an old row.
+ * Indexes all ids at once, where there are more than two generations: at the first start of a version
+ * that has this index, and after an old row was renamed.
  */
 function indexMany(
   { client }: Connection,
@@ -150,10 +151,10 @@ function indexMany(
       entries.push({ hash: hashOf(transactionId), id })
       if (entries.length === chunk) break
     }
+    const last = entries.at(-1)?.id ?? from
     entries.sort((a, b) => a.hash - b.hash)
     inTransaction(client, () => {
       for (const entry of entries) insert.run(entry)
-      const last = entries.length < chunk ? highest() : (entries.at(-1)?.id ?? 0)
       setIndexed.run({ upTo: last, from })
     })
     client.run('PRAGMA wal_checkpoint(PASSIVE)')

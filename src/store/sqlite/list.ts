@@ -7,7 +7,7 @@ import { cursorBefore, keyBefore } from './cursor.ts'
 import type { CommitQueue } from './database/commit-queue.ts'
 import type { Connection } from './database/connection.ts'
 import { columnsOf, prepareStatement } from './database/statement.ts'
-import { fromRow, type TransactionRow } from './reads.ts'
+import { type Find, fromRow, type TransactionRow } from './reads.ts'
 import type { Scan } from './scan.ts'
 import type { ScanQueue } from './scan-queue.ts'
 import { conflicts, transactions } from './schema.ts'
@@ -64,10 +64,7 @@ export function createList({ scan, scanQueue, commits, clock }: ListDeps) {
 }
 
 /** Lists conflicts, of one `transaction_id` or of all. */
-export function prepareConflicts(
-  { client, orm }: Connection,
-  find: (transactionId: string) => TransactionRow | undefined,
-) {
+export function prepareConflicts({ client, orm }: Connection, find: Find) {
   const value = sql.placeholder
   const { storedId: _, ...columns } = columnsOf(conflicts)
   const query = (only?: SQL) =>

@@ -46,11 +46,10 @@ export function prepareFind({ client, orm }: Connection, ids: Pick<Ids, 'candida
   }
 }
 
+export type Find = ReturnType<typeof prepareFind>
+
 /** The attempts of a transaction, first to last; undefined where there is no such transaction. */
-export function prepareAttempts(
-  { client, orm }: Connection,
-  find: (transactionId: string) => TransactionRow | undefined,
-) {
+export function prepareAttempts({ client, orm }: Connection, find: Find) {
   const { id: _, ...columns } = columnsOf(attempts)
   const statement = prepareStatement<AttemptRecord>(
     client,

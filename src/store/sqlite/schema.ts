@@ -1,7 +1,7 @@
 /**
  * The tables. `drizzle/` has the SQL that drizzle-kit generated from this file, edited for what
- * drizzle-kit can't express: every table is STRICT, `attempts` and `ids` are WITHOUT ROWID, and a
- * trigger keeps `gaps` and `indexed`.
+ * drizzle-kit can't express: every table is STRICT, `attempts` and `ids` are WITHOUT ROWID, and
+ * triggers keep `gaps` and `indexed`.
  *
  * All times are integer ms since the epoch: steady time in `jobs`, for the scheduler (see clock.ts),
  * but for `retried_at`; wall time everywhere else, for people.

@@ -35,7 +35,7 @@ export type CommitDeps = {
 
 type Entry = {
   operation: () => unknown
-  /** Somebody waits for it: it may make a batch full. */
+  /** By `write`: it may make a batch full. */
   awaited: boolean
   resolve: (value: unknown) => void
   reject: (error: Error) => void
@@ -68,7 +68,8 @@ const PASSES_MAX = 5
 
 /**
  * Makes every change of the database, by group commit: what arrives during the sync of a commit, and
- * in the interval after its beginning, goes into the next one together, and a caller is answered when the commit with its operation is on disk.
+ * in the interval after its beginning, goes into the next one together, and a caller is answered when
+ * the commit with its operation is on disk.
  */
 export class CommitQueue {
   readonly #deps: CommitDeps
@@ -115,8 +116,8 @@ export class CommitQueue {
   }
 
   /**
-   * The same for what nobody waits for: it goes with the next commit that is due, and makes none due
-   * before the interval has passed.
+   * The same for an operation that can wait: it goes with the next commit, and until the interval has
+   * passed it makes no commit begin.
    */
   writeLater<T>(operation: () => T): Promise<T> {
     return this.#add(operation, false)
